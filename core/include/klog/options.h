@@ -1,0 +1,53 @@
+// Options of a store. Each says its unit, default and limits; Store::open checks them
+// (Code::config where one is out of range).
+#ifndef KLOG_OPTIONS_H
+#define KLOG_OPTIONS_H
+
+#include <cstdint>
+#include <string>
+
+#include "klog/types.h"
+
+namespace klog {
+
+struct StoreOptions {
+    // The data directory; made if it is missing.
+    std::string dir;
+
+    // The longest value accepted. Unit: bytes. Default: 1 MiB. Limits: 1 to 64 MiB.
+    std::uint64_t value_bytes_max = Limits::kValueBytesDefault;
+
+    // Size of the first WAL file, and of each later one. A file may outgrow it for one group.
+    // Unit: bytes. Defaults: 1 MiB, 64 MiB. Limits: 64 KiB to 1 GiB.
+    std::uint64_t wal_first_file_bytes = 1ULL << 20U;
+    std::uint64_t wal_file_bytes = 64ULL << 20U;
+
+    // A group is closed to further records past this size. Unit: bytes. Default: 4 MiB.
+    std::uint64_t group_bytes_max = 4ULL << 20U;
+
+    // What may wait behind a full group; past it append() answers backpressure.
+    // Unit: bytes. Default: 32 MiB.
+    std::uint64_t queue_bytes_max = 32ULL << 20U;
+
+    // Newest records kept in memory for tails. Unit: bytes. Default: 4 MiB.
+    std::uint64_t tail_cache_bytes = 4ULL << 20U;
+
+    // Heads and ids that are not in a run yet. A run is written when one closes or this is
+    // reached. Unit: bytes. Default: 8 MiB. Limits: 64 KiB to 1 GiB.
+    std::uint64_t memtable_bytes_max = 8ULL << 20U;
+
+    // How long the highest line of a producing session is remembered. Unit: seconds.
+    // Default: 7 days.
+    std::uint64_t session_seconds = 7ULL * 24 * 3600;
+
+    // After this long without a write an empty frame lets the synced watermark catch up.
+    // Unit: milliseconds. Default: 500. 0: never.
+    std::uint64_t idle_mark_ms = 500;
+
+    // Which program writes, for messages such as "written by klog 0.3".
+    std::string writer_version = "0.1.0";
+};
+
+}  // namespace klog
+
+#endif  // KLOG_OPTIONS_H
