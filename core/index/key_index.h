@@ -1,0 +1,72 @@
+// The key index that people and tools read: keys and topics of one log in SQLite, filled behind
+// the log, never on the ack path. man/klog-index.5 documents its tables.
+//
+// Disposable: deleted or broken, it is rebuilt from the log. What it does not hold yet stands in
+// memory (see core/log), and listings merge the two.
+//
+// The database is opened at the first use, since opening costs a start more than all the rest.
+// Threads: any; calls take turns.
+#ifndef KLOG_INDEX_KEY_INDEX_H
+#define KLOG_INDEX_KEY_INDEX_H
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "klog/env.h"
+#include "klog/result.h"
+#include "klog/types.h"
+
+namespace klog {
+
+struct TopicCount {
+    std::uint64_t records = 0;
+    Seq first_seq;
+    Seq last_seq;
+    friend bool operator==(const TopicCount&, const TopicCount&) = default;
+};
+
+// What the log gained in (after, upto].
+struct KeyIndexDelta {
+    std::vector<std::pair<std::string, std::string>> keys;  // (space, key), sorted, new ones
+    std::vector<std::pair<std::string, TopicCount>> topics;  // sorted; counts are added
+    Seq after;
+    Seq upto;
+};
+
+class KeyIndex {
+public:
+    virtual ~KeyIndex() = default;
+
+    // path: where the database lies (":memory:" is allowed). Does not open it yet.
+    [[nodiscard]] static std::unique_ptr<KeyIndex> make(std::string path,
+                                                        std::array<std::uint8_t, 16> store_uuid);
+
+    // Everything up to this seq is in it; 0 for a new one. A database that cannot be read, has
+    // another schema or another store's uuid is deleted and made anew (with a notice).
+    [[nodiscard]] virtual Result<Seq> watermark() = 0;
+
+    // One transaction. Precondition: delta.after == watermark(). Keys that exist already stay.
+    virtual Status apply(const KeyIndexDelta& delta) = 0;
+
+    // In byte order, keys > after (or all, where after is empty) that start with prefix.
+    [[nodiscard]] virtual Result<std::vector<std::string>> keys(std::string_view space,
+                                                                std::string_view prefix,
+                                                                std::string_view after,
+                                                                std::size_t limit) = 0;
+    // In byte order, topics > after that start with prefix.
+    [[nodiscard]] virtual Result<std::vector<std::pair<std::string, TopicCount>>> topics(
+        std::string_view prefix, std::string_view after, std::size_t limit) = 0;
+    [[nodiscard]] virtual Result<TopicCount> topic(std::string_view topic) = 0;  // records 0: none
+
+    // Deletes everything; the watermark is 0 again.
+    virtual Status reset() = 0;
+    [[nodiscard]] virtual std::vector<std::string> take_notices() = 0;
+};
+
+}  // namespace klog
+
+#endif  // KLOG_INDEX_KEY_INDEX_H
