@@ -34,6 +34,9 @@ struct Verb {
     Run (*add)(CLI::App& app) = nullptr;
     // True: what follows "--" is a command for Context::command, and never an operand.
     bool takes_command = false;
+    // True: it talks to a daemon. SIGINT and SIGTERM then end klog with 130 and 143, and a closed
+    // pipe is an error of write(2) instead of a signal.
+    bool client = false;
 };
 
 // Every verb, in the order of `klog help`.
