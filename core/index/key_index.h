@@ -31,7 +31,7 @@ struct TopicCount {
 
 // What the log gained in (after, upto].
 struct KeyIndexDelta {
-    std::vector<std::pair<std::string, std::string>> keys;  // (space, key), sorted, new ones
+    std::vector<std::pair<std::string, std::string>> keys;   // (space, key), sorted, new ones
     std::vector<std::pair<std::string, TopicCount>> topics;  // sorted; counts are added
     Seq after;
     Seq upto;

@@ -59,8 +59,8 @@ struct RunContents {
     std::vector<std::pair<Hash128, SessionEntry>> sessions;
     Seq covered_after;
     Seq covered_upto;
-    Time last_time;          // of the record covered_upto
-    std::uint64_t wal_id = 0;      // the frame behind covered_upto begins here
+    Time last_time;            // of the record covered_upto
+    std::uint64_t wal_id = 0;  // the frame behind covered_upto begins here
     std::uint64_t wal_offset = 0;
     std::uint64_t settings_seq = 0;  // newest settings record up to here
 };

@@ -67,8 +67,10 @@ private:
 };
 
 // nullopt: missing, broken, or of another file: build it anew. By LogId.
-[[nodiscard]] std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(
-    Env& env, const std::string& path, std::uint64_t wal_id, std::uint64_t end);
+[[nodiscard]] std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(Env& env,
+                                                                            const std::string& path,
+                                                                            std::uint64_t wal_id,
+                                                                            std::uint64_t end);
 
 }  // namespace klog
 
