@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic = "KLOGRUN\x1a";
 constexpr std::size_t kHeaderCrcAt = kRunHeaderBytes - sizeof(std::uint32_t);
+constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 60U;
 constexpr unsigned kStateShift = 62;
 constexpr std::uint64_t kVersionMask = (std::uint64_t{1} << kStateShift) - 1;
 constexpr unsigned kFilterProbes = 6;
@@ -33,11 +34,12 @@ void store_fixed(char* out, T v) {
 
 // Sections lie one behind the other and nothing else is in the file.
 bool layout_holds(const RunHeader& header) {
+    if (header.file_bytes > kFileBytesMax) return false;
     std::uint64_t at = kRunHeaderBytes;
     for (std::size_t i = 0; i < kRunTables; ++i) {
         const auto table = static_cast<RunTable>(i);
         const RunSection& section = header.sections[i];
-        // With this no product below can overflow.
+        // With this and kFileBytesMax nothing below can overflow.
         if (section.count > header.file_bytes / kRunEntryBytes[i]) return false;
         const std::uint64_t blocks = section.blocks(table);
         if (section.blocks_offset != at) return false;
@@ -49,6 +51,7 @@ bool layout_holds(const RunHeader& header) {
         if (section.filter_bytes % kRunFilterBlockBytes != 0) return false;
         if ((section.filter_bytes == 0) != (section.count == 0)) return false;
         at += section.filter_bytes;
+        at += run_padding(at);
         if (at > header.file_bytes) return false;
     }
     return at == header.file_bytes;

@@ -42,7 +42,13 @@ inline constexpr std::size_t kRunEntryBytesMax = 56;
     return (kRunBlockBytes - kRunBlockCrcBytes) / run_entry_bytes(table);
 }
 
-// Where a table lies. The sections stand one behind the other: blocks, fence, filter.
+// Zeros that fill a table up to a multiple of a block, so that each block lies in one page. They
+// stand behind the filter and under its checksum.
+[[nodiscard]] constexpr std::uint64_t run_padding(std::uint64_t offset) {
+    return (kRunBlockBytes - offset % kRunBlockBytes) % kRunBlockBytes;
+}
+
+// Where a table lies. The sections stand one behind the other: blocks, fence, filter, padding.
 struct RunSection {
     std::uint64_t count = 0;
     std::uint64_t blocks_offset = 0;

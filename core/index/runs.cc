@@ -298,7 +298,7 @@ Found load_all(Env& env, const std::string& dir, const std::array<std::uint8_t, 
                                notices);
             continue;
         }
-        found.sound.push_back(*std::move(run));
+        found.sound.push_back(std::move(run).value());
     }
     return found;
 }

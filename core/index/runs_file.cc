@@ -68,12 +68,14 @@ Status RunFile::load_table(RunTable table) {
         return corrupt_at(section.fence_offset, "a fence is out of order");
     }
 
-    loaded.filter.resize(section.filter_bytes);
+    loaded.filter.resize(section.filter_bytes +
+                         run_padding(section.filter_offset + section.filter_bytes));
     KLOG_TRY(read_exact(section.filter_offset, loaded.filter));
     if (crc32c(loaded.filter, run_section_seed(seed_, table, kRunFilterBlock)) !=
         section.filter_crc) {
         return corrupt_at(section.filter_offset, "a filter fails its checksum");
     }
+    loaded.filter.resize(section.filter_bytes);  // the padding has done its duty
     return {};
 }
 

@@ -65,6 +65,7 @@ Status RunWriter::end_table() {
     KLOG_TRY(write(fence_));
     section.filter_offset = offset_ + buffer_.size();
     section.filter_bytes = filter_.size();
+    filter_.append(run_padding(section.filter_offset + section.filter_bytes), '\0');
     section.filter_crc = crc32c(filter_, run_section_seed(seed_, table_, kRunFilterBlock));
     KLOG_TRY(write(filter_));
     ++tables_ended_;
