@@ -133,7 +133,7 @@ bool Sequencer::known_line(Call& call, const WriteRecord& record, WriteResult& r
     return true;
 }
 
-bool Sequencer::known_id(Call& call, const WriteRecord& record, const PreparedRecord& prepared,
+bool Sequencer::known_id(const WriteRecord& record, const PreparedRecord& prepared,
                          WriteResult& result) {
     if (record.id.empty()) return false;
     IdEntry known;
@@ -148,10 +148,6 @@ bool Sequencer::known_id(Call& call, const WriteRecord& record, const PreparedRe
         result.seq = known.seq;
         result.version = known.version;
         result.time = known.time;
-        if (call.session != nullptr && record.line > call.session->latest.highest_line) {
-            // The line needs no memory of its own: its id answers for it.
-            return true;
-        }
         return true;
     }
     refuse(result, Error{Code::id_reused,
@@ -170,7 +166,7 @@ void Sequencer::judge_record(Call& call, std::size_t index) {
         refuse(result, *prepared.error);
         return;
     }
-    if (known_line(call, record, result) || known_id(call, record, prepared, result)) return;
+    if (known_line(call, record, result) || known_id(record, prepared, result)) return;
     if (record.settings_seq < latest_.settings_seq) {
         result.outcome = WriteResult::Outcome::stale_settings;
         return;
@@ -237,7 +233,7 @@ void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecor
             part.sessions.emplace_back(call.session, call.session->latest);
         }
     }
-    if (record.kind == Kind::settings) {
+    if (record.kind == Kind::settings && record.topic != kCheckpointTopic) {
         part.settings.emplace_back(record.topic, record.value);
         part.settings_seq = view.seq.value;
         latest_.settings_seq = view.seq.value;
@@ -316,8 +312,7 @@ void Sequencer::drop(Group& group) {
 void Sequencer::reset_to_durable() { latest_ = durable_; }
 
 void Sequencer::apply_setting(std::string_view topic, std::string_view value) {
-    // A checkpoint repeats what is known.
-    if (topic != kCheckpointTopic) settings_.insert_or_assign(std::string(topic), std::string(value));
+    settings_.insert_or_assign(std::string(topic), std::string(value));
 }
 
 void Sequencer::restore_position(const Position& position) {
@@ -329,7 +324,7 @@ void Sequencer::replay(const RecordView& record, const HashKey& key, bool heads_
                        bool listed) {
     durable_.last_seq = std::max(durable_.last_seq, record.seq);
     durable_.last_time = std::max(durable_.last_time, record.time);
-    if (record.kind == Kind::settings) {
+    if (record.kind == Kind::settings && record.topic != kCheckpointTopic) {
         apply_setting(record.topic, record.value);
         durable_.settings_seq = std::max(durable_.settings_seq, record.seq.value);
     }

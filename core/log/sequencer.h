@@ -73,8 +73,8 @@ private:
     struct Call;
     void judge_record(Call& call, std::size_t index);
     [[nodiscard]] bool known_line(Call& call, const WriteRecord& record, WriteResult& result);
-    [[nodiscard]] bool known_id(Call& call, const WriteRecord& record,
-                                const PreparedRecord& prepared, WriteResult& result);
+    [[nodiscard]] bool known_id(const WriteRecord& record, const PreparedRecord& prepared,
+                                WriteResult& result);
     void write(Call& call, const WriteRecord& record, const PreparedRecord& prepared,
                HeadTable::Slot* entity, WriteResult& result);
     void apply_setting(std::string_view topic, std::string_view value);
