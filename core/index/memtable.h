@@ -23,8 +23,9 @@ public:
         Hash128 hash;
         Entry latest;
         Entry durable;
-        std::uint64_t group = 0;  // the unfinished group that `latest` belongs to; 0: latest is durable
-        bool dirty = false;       // durable state that no run holds
+        std::uint64_t group =
+            0;               // the unfinished group that `latest` belongs to; 0: latest is durable
+        bool dirty = false;  // durable state that no run holds
     };
 
     [[nodiscard]] Slot* find(Hash128 hash) {

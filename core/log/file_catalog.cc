@@ -92,9 +92,8 @@ void FileCatalog::file_closed(std::uint64_t wal_id) {
 
 bool FileCatalog::missing() const {
     MutexLock lock(mutex_);
-    return std::any_of(files_.begin(), files_.end(), [](const auto& file) {
-        return file.second.closed && !file.second.indexed;
-    });
+    return std::any_of(files_.begin(), files_.end(),
+                       [](const auto& file) { return file.second.closed && !file.second.indexed; });
 }
 
 Status FileCatalog::write_missing() {
@@ -121,8 +120,7 @@ Status FileCatalog::write_missing() {
 std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Seq seq) const {
     MutexLock lock(mutex_);
     for (const auto& [wal_id, entry] : files_) {
-        const WalLogIndex index =
-            entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+        const WalLogIndex index = entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
         if (index.first_seq == Seq{} || index.last_seq < seq) continue;
         return Place{{wal_id, index.offset_of(seq)}, entry.closed, index.last_seq};
     }
@@ -132,8 +130,7 @@ std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Seq seq) const {
 std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const {
     MutexLock lock(mutex_);
     for (const auto& [wal_id, entry] : files_) {
-        const WalLogIndex index =
-            entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+        const WalLogIndex index = entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
         if (index.first_seq == Seq{} || index.last_time < time) continue;
         return Place{{wal_id, index.offset_of(time)}, entry.closed, index.last_seq};
     }
@@ -142,8 +139,7 @@ std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const 
 
 bool FileCatalog::may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const {
     if (set.all()) return true;
-    const auto index =
-        load_wal_file_index(env_, index_path(wal_id), wal_id, end_of(wal_id));
+    const auto index = load_wal_file_index(env_, index_path(wal_id), wal_id, end_of(wal_id));
     return !index || (*index)[index_of(log)].may_match(set);
 }
 
@@ -151,8 +147,8 @@ Seq FileCatalog::last_seq(LogId log) const {
     MutexLock lock(mutex_);
     Seq last;
     for (const auto& [wal_id, entry] : files_) {
-        last = std::max(last, (entry.closed ? entry.logs[index_of(log)]
-                                            : entry.growing.log(log)).last_seq);
+        last = std::max(
+            last, (entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log)).last_seq);
     }
     return last;
 }

@@ -47,9 +47,9 @@ Status Flusher::flush() {
     }
     std::size_t most = 0;
     for (LogCore* log : logs_) {
-        most = std::max({most, log->pending.bytes(), pipeline_.with_state([log] {
-                             return log->sequencer.memtable().bytes();
-                         })});
+        most =
+            std::max({most, log->pending.bytes(),
+                      pipeline_.with_state([log] { return log->sequencer.memtable().bytes(); })});
     }
     pipeline_.hold_back(most > kHoldBackFactor * memtable_bytes_max_);
     return first;

@@ -27,8 +27,10 @@ Result<Page<KeyRow>> LogImpl::keys(std::string_view space, std::string_view pref
     Page<KeyRow> page;
     std::string cursor(after);
     for (;;) {
-        // Pending first: what moves to the key index between the two calls is seen twice, not never.
-        const std::vector<std::string> pending = core_.pending.keys(space, prefix, cursor, limit + 1);
+        // Pending first: what moves to the key index between the two calls is seen twice, not
+        // never.
+        const std::vector<std::string> pending =
+            core_.pending.keys(space, prefix, cursor, limit + 1);
         KLOG_TRY_ASSIGN(const std::vector<std::string> indexed,
                         core_.key_index->keys(space, prefix, cursor, limit + 1));
         std::vector<std::string> names;
@@ -51,15 +53,17 @@ Result<Page<KeyRow>> LogImpl::keys(std::string_view space, std::string_view pref
                 page.more = true;
                 return page;
             }
-            page.rows.push_back(KeyRow{names[i], EntityHead{head.state, head.version, head.last_seq}});
+            page.rows.push_back(
+                KeyRow{names[i], EntityHead{head.state, head.version, head.last_seq}});
         }
         if (names.size() <= limit) return page;
         cursor = names.back();
     }
 }
 
-Result<std::vector<std::pair<std::string, TopicCount>>> LogImpl::topic_page(
-    std::string_view prefix, std::string_view after, std::size_t limit) {
+Result<std::vector<std::pair<std::string, TopicCount>>> LogImpl::topic_page(std::string_view prefix,
+                                                                            std::string_view after,
+                                                                            std::size_t limit) {
     // Counts are added, so the two parts must be of one moment: a flush between the two calls is
     // seen by the watermark, and the page is read again.
     for (;;) {

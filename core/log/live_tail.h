@@ -81,8 +81,8 @@ public:
                                                       const std::shared_ptr<WakeCell>& cell)
         KLOG_EXCLUDES(mutex_);
     void unfollow(std::uint64_t follower) KLOG_EXCLUDES(mutex_);
-    [[nodiscard]] Taken take(std::uint64_t follower, std::size_t records_max,
-                             std::size_t bytes_max) KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] Taken take(std::uint64_t follower, std::size_t records_max, std::size_t bytes_max)
+        KLOG_EXCLUDES(mutex_);
     // True: something waits, or it fell behind.
     [[nodiscard]] bool has_news(std::uint64_t follower) const KLOG_EXCLUDES(mutex_);
     [[nodiscard]] std::size_t followers() const KLOG_EXCLUDES(mutex_);

@@ -91,8 +91,8 @@ Result<OwnedRecord> LogImpl::get(std::string_view space, std::string_view key,
     if (!version || *version == head.version) return record_at(head.last_seq);
     if (*version > head.version || *version == Version{}) {
         Error error = no_such_key(space, key);
-        error.message = "version " + std::to_string(version->value) + " does not exist, the newest is " +
-                        std::to_string(head.version.value);
+        error.message = "version " + std::to_string(version->value) +
+                        " does not exist, the newest is " + std::to_string(head.version.value);
         return error;
     }
     ReadOptions options;
@@ -185,8 +185,8 @@ Result<std::unique_ptr<Reader>> LogImpl::read(const ReadOptions& options) {
     range.until_time = options.until_time;
     range.end = options.follow ? Seq{~0ULL} : head;
     if (options.until_seq) range.end = std::min(range.end, *options.until_seq);
-    std::unique_ptr<Reader> reader = std::make_unique<LogReader>(
-        source(), core_.tail, std::move(set), options.key, range);
+    std::unique_ptr<Reader> reader =
+        std::make_unique<LogReader>(source(), core_.tail, std::move(set), options.key, range);
     return reader;
 }
 

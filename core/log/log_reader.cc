@@ -12,8 +12,7 @@ bool FrameSource::in_memory(Seq seq) const { return tail_.frame_of(seq) != nullp
 Status FrameSource::open_disk(Seq seq, const FilterSet* filter, Found& found) {
     const std::optional<FileCatalog::Place> place = catalog_.find(log_, seq);
     if (!place) {
-        return Error{Code::corrupt,
-                     "no WAL file holds seq " + std::to_string(seq.value),
+        return Error{Code::corrupt, "no WAL file holds seq " + std::to_string(seq.value),
                      "restore the data directory from a copy"};
     }
     if (filter != nullptr && place->closed &&
@@ -133,9 +132,9 @@ Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
             read_to_ = record.seq;
             continue;
         }
-        const std::size_t bytes = record.value.size() + record.topic.size() + record.key.size() + 64;
-        if (!chunk.records.empty() &&
-            (bytes > bytes_left || chunk.records.size() >= records_max)) {
+        const std::size_t bytes =
+            record.value.size() + record.topic.size() + record.key.size() + 64;
+        if (!chunk.records.empty() && (bytes > bytes_left || chunk.records.size() >= records_max)) {
             held_ = record;
             return false;
         }
@@ -207,8 +206,8 @@ Result<ReadChunk> LogReader::read(std::size_t bytes_max, std::size_t records_max
 void LogReader::on_ready(std::function<void()> wake) {
     cell_->set(wake);
     if (!wake) return;
-    const bool news = at_end() || frame_ ||
-                      (follower_ ? tail_.has_news(*follower_) : read_to_ < tail_.head());
+    const bool news =
+        at_end() || frame_ || (follower_ ? tail_.has_news(*follower_) : read_to_ < tail_.head());
     if (news) cell_->run();
 }
 

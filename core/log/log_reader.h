@@ -83,7 +83,7 @@ private:
 
     std::shared_ptr<const Frame> frame_;  // being decoded
     std::optional<RecordDecoder> decoder_;
-    std::optional<RecordView> held_;  // decoded, but the chunk was full
+    std::optional<RecordView> held_;    // decoded, but the chunk was full
     const char* last_topic_ = nullptr;  // within frame_
     std::size_t last_topic_size_ = 0;
     bool last_match_ = false;

@@ -97,11 +97,10 @@ std::vector<std::string> PendingIndex::keys(std::string_view space, std::string_
     std::vector<std::string> found;
     const auto collect = [&](const std::vector<Key>& from) {
         const std::string_view start = std::max(prefix, after);
-        auto at = std::lower_bound(from.begin(), from.end(), std::pair(space, start),
-                                   [](const Key& a, const auto& b) {
-                                       return std::pair<std::string_view, std::string_view>(
-                                                  a.first, a.second) < b;
-                                   });
+        auto at = std::lower_bound(
+            from.begin(), from.end(), std::pair(space, start), [](const Key& a, const auto& b) {
+                return std::pair<std::string_view, std::string_view>(a.first, a.second) < b;
+            });
         for (std::size_t taken = 0; at != from.end() && taken < limit; ++at) {
             if (at->first != space || !starts_with(at->second, prefix)) break;
             if (!after.empty() && at->second <= after) continue;

@@ -1,5 +1,5 @@
-// Keys and topics that the key index does not hold yet. Listings merge the two, so that a user reads
-// his own writes.
+// Keys and topics that the key index does not hold yet. Listings merge the two, so that a user
+// reads his own writes.
 //
 // Threads: its own mutex.
 #ifndef KLOG_LOG_PENDING_INDEX_H

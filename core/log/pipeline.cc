@@ -95,9 +95,9 @@ void Pipeline::judge(std::unique_ptr<WriteBatch> batch) {
         // A run was written since the look-up; what it holds has left memory.
         std::vector<bool> in_memory(batch->records.size(), false);
         for (std::size_t i = 0; i < batch->records.size(); ++i) {
-            in_memory[i] = batch->records[i].has_key &&
-                           log.sequencer.memtable().heads.find(
-                               batch->prepared->records[i].entity) != nullptr;
+            in_memory[i] =
+                batch->records[i].has_key &&
+                log.sequencer.memtable().heads.find(batch->prepared->records[i].entity) != nullptr;
         }
         if (Status found = klog::look_up(*batch, *log.runs, in_memory); !found) {
             for (PreparedRecord& record : batch->prepared->records) {
@@ -181,7 +181,8 @@ void Pipeline::run_writer(std::stop_token stop) {
         {
             std::unique_lock lock(mutex_.native());
             const bool called = [&]() KLOG_NO_ANALYSIS {
-                return changed_.wait(lock, stop, [this]() KLOG_NO_ANALYSIS { return handed_over_; });
+                return changed_.wait(lock, stop,
+                                     [this]() KLOG_NO_ANALYSIS { return handed_over_; });
             }();
             const auto take = [&]() KLOG_NO_ANALYSIS {
                 handed_over_ = false;

@@ -109,8 +109,8 @@ private:
     std::unique_ptr<Group> open_ KLOG_GUARDED_BY(mutex_);
     std::deque<std::unique_ptr<WriteBatch>> waiting_ KLOG_GUARDED_BY(mutex_);
     std::size_t waiting_bytes_ KLOG_GUARDED_BY(mutex_) = 0;
-    bool leading_ KLOG_GUARDED_BY(mutex_) = false;       // somebody commits, or is about to
-    bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;   // … and it is the writer
+    bool leading_ KLOG_GUARDED_BY(mutex_) = false;      // somebody commits, or is about to
+    bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;  // … and it is the writer
     int writers_ KLOG_GUARDED_BY(mutex_) = 0;
     bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
     bool held_back_ KLOG_GUARDED_BY(mutex_) = false;

@@ -7,7 +7,13 @@
 namespace klog {
 namespace {
 
-enum class Domain : std::uint64_t { entity = 1, keyed_id = 2, topic_id = 3, digest = 4, session = 5 };
+enum class Domain : std::uint64_t {
+    entity = 1,
+    keyed_id = 2,
+    topic_id = 3,
+    digest = 4,
+    session = 5
+};
 
 void add_field(SipHash& hash, std::string_view field) {
     hash.update_u64(field.size());

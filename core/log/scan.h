@@ -13,8 +13,7 @@ template <class Visit>
 Status for_each_record(FrameSource& source, Seq after, Seq upto, const FilterSet* filter,
                        Visit&& visit) {
     while (after < upto) {
-        KLOG_TRY_ASSIGN(const FrameSource::Found found,
-                        source.find(Seq{after.value + 1}, filter));
+        KLOG_TRY_ASSIGN(const FrameSource::Found found, source.find(Seq{after.value + 1}, filter));
         if (!found.frame) {
             after = found.skipped_to;
             continue;

@@ -56,12 +56,16 @@ Sequencer::Sequencer(LogId log, std::uint64_t session_seconds, PendingIndex& pen
       pending_(pending) {}
 
 void Sequencer::judge(WriteBatch& batch, Group& group, Time now) {
-    Call call{batch, group, group.parts[static_cast<std::size_t>(log_)],
-              std::max(now, latest_.last_time), batch.stream.get(), nullptr};
+    Call call{batch,
+              group,
+              group.parts[static_cast<std::size_t>(log_)],
+              std::max(now, latest_.last_time),
+              batch.stream.get(),
+              nullptr};
     if (call.stream != nullptr && !call.stream->session.empty()) {
         const auto& known = batch.prepared->known_session;
-        call.session = &memtable_.sessions.obtain(batch.prepared->session,
-                                                  known ? *known : SessionEntry{});
+        call.session =
+            &memtable_.sessions.obtain(batch.prepared->session, known ? *known : SessionEntry{});
         if (call.session->latest.time.micros + session_micros_ < call.now.micros) {
             call.session->latest.highest_line = 0;  // forgotten after its time
         }
@@ -113,8 +117,7 @@ Error conflict_error(const Expect& expect, const HeadEntry& head) {
     std::string actual = "version " + std::to_string(head.version.value);
     if (head.state == EntityState::absent) actual = "nothing";
     if (head.state == EntityState::deleted) actual += " (deleted)";
-    return Error{Code::version_conflict,
-                 "expected " + expectation(expect) + ", found " + actual,
+    return Error{Code::version_conflict, "expected " + expectation(expect) + ", found " + actual,
                  "read the newest version and try again"};
 }
 
@@ -211,9 +214,9 @@ void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecor
     if (entity != nullptr) {
         const bool first = entity->latest.version.value == 0;
         view.version = Version{entity->latest.version.value + 1};
-        entity->latest = HeadEntry{
-            record.kind == Kind::tombstone ? EntityState::deleted : EntityState::live, view.version,
-            view.seq};
+        entity->latest =
+            HeadEntry{record.kind == Kind::tombstone ? EntityState::deleted : EntityState::live,
+                      view.version, view.seq};
         entity->group = call.group.number;
         part.heads.emplace_back(entity, entity->latest);
         if (first) part.new_keys.emplace_back(space_of(record.topic), record.key);

@@ -18,8 +18,8 @@ Status check_options(const StoreOptions& options) {
     constexpr std::uint64_t kGiB = 1ULL << 30U;
     constexpr std::uint64_t kSmallest = 64 * 1024;
     if (options.dir.empty()) return Error{Code::config, "the data directory has no name", {}};
-    KLOG_TRY(check_range("value_bytes_max", options.value_bytes_max, 1,
-                         Limits::kValueBytesCeiling));
+    KLOG_TRY(
+        check_range("value_bytes_max", options.value_bytes_max, 1, Limits::kValueBytesCeiling));
     KLOG_TRY(check_range("wal_first_file_bytes", options.wal_first_file_bytes, kSmallest, kGiB));
     KLOG_TRY(check_range("wal_file_bytes", options.wal_file_bytes, kSmallest, kGiB));
     KLOG_TRY(check_range("memtable_bytes_max", options.memtable_bytes_max, kSmallest, kGiB));

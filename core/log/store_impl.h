@@ -64,9 +64,9 @@ private:
     std::mutex maintenance_mutex_;  // maintain() takes turns
     std::mutex wake_mutex_;
     std::condition_variable_any wake_;
-    bool woken_ = false;  // guarded by wake_mutex_
-    std::atomic<bool> maintained_{false};   // a thread is lent
-    std::atomic<bool> unmarked_{false};     // something was written since the last idle mark
+    bool woken_ = false;                   // guarded by wake_mutex_
+    std::atomic<bool> maintained_{false};  // a thread is lent
+    std::atomic<bool> unmarked_{false};    // something was written since the last idle mark
     std::atomic<bool> closed_{false};
 };
 

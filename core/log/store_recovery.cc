@@ -1,5 +1,5 @@
-// What a start does behind the WAL's own recovery: file indexes, runs, settings, and the records that
-// no run covers yet.
+// What a start does behind the WAL's own recovery: file indexes, runs, settings, and the records
+// that no run covers yet.
 #include <algorithm>
 
 #include "log/prepare.h"
@@ -47,8 +47,7 @@ Status StoreImpl::open_indexes(LogCore& core) {
     core.pending_after.store(watermark.covered_upto.value);
     // Opening SQLite costs a start more than all the rest, so an index that is not there is made
     // at its first use.
-    KLOG_TRY_ASSIGN(const bool there,
-                    path == ":memory:" ? Result<bool>(false) : env_.exists(path));
+    KLOG_TRY_ASSIGN(const bool there, path == ":memory:" ? Result<bool>(false) : env_.exists(path));
     if (!there) return {};
     KLOG_TRY_ASSIGN(const Seq listed, core.key_index->watermark());
     for (std::string& notice : core.key_index->take_notices()) {
@@ -86,8 +85,8 @@ Status StoreImpl::recover_settings(LogCore& core, const RunWatermark& watermark)
         KLOG_TRY(for_each_record(source, checkpoint, watermark.covered_upto, &filter, visit));
     }
     core.sequencer.restore_settings(std::move(settings));
-    core.sequencer.restore_position(
-        {watermark.covered_upto, watermark.last_time, std::max(settings_seq, watermark.settings_seq)});
+    core.sequencer.restore_position({watermark.covered_upto, watermark.last_time,
+                                     std::max(settings_seq, watermark.settings_seq)});
     return {};
 }
 
