@@ -1,7 +1,6 @@
 #include "daemon/http/connection.h"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <new>
 #include <variant>
 

@@ -7,10 +7,6 @@
 #ifndef KLOG_DAEMON_HTTP_CONNECTION_H
 #define KLOG_DAEMON_HTTP_CONNECTION_H
 
-#include <boost/asio/basic_waitable_timer.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/strand.hpp>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -18,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "daemon/http/asio.h"
 #include "daemon/http/buffers.h"
 #include "daemon/http/head_scan.h"
 #include "daemon/http/server_core.h"

@@ -1,8 +1,5 @@
 #include "daemon/http/exchange_impl.h"
 
-#include <boost/asio/dispatch.hpp>
-#include <boost/asio/post.hpp>
-
 #include "base/assert.h"
 #include "daemon/http/response_head.h"
 

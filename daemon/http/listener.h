@@ -5,14 +5,12 @@
 
 #include <sys/stat.h>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "base/mutex.h"
+#include "daemon/http/asio.h"
 #include "klog/result.h"
 
 namespace klog::http {

@@ -1,7 +1,5 @@
 #include "daemon/http/server_core.h"
 
-#include <boost/asio/post.hpp>
-
 #include "daemon/http/connection.h"
 
 namespace klog::http {

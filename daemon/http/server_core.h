@@ -3,8 +3,6 @@
 #define KLOG_DAEMON_HTTP_SERVER_CORE_H
 
 #include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "daemon/http/asio.h"
 #include "daemon/http/request_head.h"
 #include "daemon/http/server.h"
 
