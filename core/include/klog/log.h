@@ -44,8 +44,10 @@ struct WriteRecord {
     Time event_time;
     Expect expect;
     std::uint64_t line = 0;  // the caller's own number; with a session it is deduplicated by it
-    // The settings_seq under which the caller authorised and checked this record.
-    std::uint64_t settings_seq = 0;
+    // The settings_seq under which the caller authorised and checked this record; where settings
+    // moved on since then, the record comes back as stale_settings. kAnySettings: not checked.
+    static constexpr std::uint64_t kAnySettings = ~0ULL;
+    std::uint64_t settings_seq = kAnySettings;
 };
 
 // Why a version was refused, as interface documents show it.
@@ -94,6 +96,10 @@ public:
     std::string_view keep(std::string bytes);
     // Keeps whatever the records' views point into.
     void keep_alive(std::shared_ptr<const void> owner);
+
+    // false: the caller has more to do at once (it is reading a stream), so a lent writer thread
+    // commits. true: this thread may commit the group itself, which saves a wake-up.
+    bool may_lead = true;
 
     // Called once, when every result is final, on the thread that committed the group (it must
     // not block, and may call append).
