@@ -149,6 +149,7 @@ TEST_CASE("wal: a full file is closed at its end and the next one begins") {
         CHECK(files[i].closed);
         CHECK(env.read_file(files[i].path)->size() == files[i].end);
         CHECK(files[i + 1].header.previous_end == files[i].end);
+        CHECK(files[i + 1].header.salt != files[i].header.salt);
         CHECK(files[i + 1].header.settings_checkpoint[0] == 9);
     }
     CHECK(read_log(*wal, 1000).seqs == seqs_to(60));
@@ -382,4 +383,41 @@ TEST_CASE("wal: readers name the file and the offset of damage") {
     CHECK(frame.error().message.find(std::to_string(second)) != std::string::npos);
     CHECK(wal->open_file(1, 1'000'000).error().code == Code::bad_request);
     CHECK(wal->open_file(9, kWalFileHeaderBytes).error().code == Code::not_found);
+}
+
+TEST_CASE("wal: no frame of a failed group follows on a later one that ends where it begins") {
+    SimEnv env(16);
+    WalOptions options = small_options();
+    options.first_file_bytes = 16 << 20;
+    auto wal = open_wal(env, options);
+    // Three frames; the first two go out in one write, the third in one that fails.
+    Frame a = numbered_frame(1);
+    Frame b = numbered_frame(2, 1, 5 << 20);
+    Frame c = numbered_frame(3);
+    Frame* const group[] = {&a, &b, &c};
+    env.inject({.kinds = {SimCall::write}, .skip = 1});
+    REQUIRE(wal->commit(group).outcome == CommitOutcome::absent);
+    // The first again, alone, at the same place: the second would be the sound next frame.
+    REQUIRE(commit_one(*wal, a).outcome == CommitOutcome::durable);
+    wal.reset();
+    env.kill();
+    CHECK(read_log(*open_wal(env, options)).seqs == seqs_to(1));
+}
+
+TEST_CASE("wal: a sync that fails at a rotation is final too, and the group is absent") {
+    for (const SimCall call : {SimCall::sync, SimCall::sync_dir}) {
+        SimEnv env(17);
+        auto wal = open_wal(env);
+        REQUIRE(wal->prepare_spares().ok());
+        commit_up_to(*wal, 1, 6, 1700);
+        REQUIRE(wal->files().size() == 1);
+        env.inject({.kinds = {call}});
+        Frame frame = numbered_frame(7, 1, 1700);
+        CHECK(commit_one(*wal, frame).outcome == CommitOutcome::absent);
+        CHECK(wal->stats().failed);
+        CHECK(commit_one(*wal, frame).error->code == Code::io);
+        wal.reset();
+        env.kill();
+        CHECK(read_log(*open_wal(env), 1700).seqs == seqs_to(6));
+    }
 }
