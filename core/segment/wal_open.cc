@@ -43,9 +43,13 @@ Result<Wal::Opened> WalImpl::open_judged(WalJudgement judgement, std::unique_ptr
 Status WalImpl::make_store() {
     env_.random(store_uuid_);
     env_.random(hash_key_);
-    while (spares_.count(spare_bytes_aim_) < 2) {
-        KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_));
+    // One to stay, and the one that becomes the first file: it is synced as a whole with its
+    // header. Spares of an earlier try are as good, but the newest of the longest is the one to be
+    // taken.
+    if (spares_.count(spare_bytes_aim_) == 0) {
+        KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_, true));
     }
+    KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_, false));
     return start_file(std::nullopt);
 }
 

@@ -211,11 +211,11 @@ TEST_CASE("wal format: the clean marker comes back, and every flip of it is seen
 
 // With KLOG_WRITE_GOLDEN set the files are written instead; format 1 never needs that again.
 TEST_CASE("wal format: the golden files are what is encoded today") {
-    for (const auto& [name, bytes] : golden_files()) {
+    for (const auto& file : golden_files()) {
         if (std::getenv("KLOG_WRITE_GOLDEN") != nullptr) {
-            std::ofstream(golden_path(name), std::ios::binary) << bytes;
+            std::ofstream(golden_path(file.first), std::ios::binary) << file.second;
         }
-        CHECK_MESSAGE(read_golden(name) == bytes, name);
+        CHECK_MESSAGE(read_golden(file.first) == file.second, file.first);
     }
 }
 
