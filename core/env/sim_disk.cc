@@ -316,6 +316,15 @@ void SimDisk::hash_into(SipHash& hash) const {
         node.content.hash_into(hash);
     }
     hash.update_u64(pending_.size());
+    for (const NameChange& change : pending_) {
+        hash.update_u64(change.node);
+        for (const auto& slot : {change.from, change.to}) {
+            hash.update_u64(slot.has_value() ? slot->name.size() + 1 : 0);
+            if (!slot.has_value()) continue;
+            hash.update_u64(slot->folder);
+            hash.update(slot->name);
+        }
+    }
 }
 
 }  // namespace klog

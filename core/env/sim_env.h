@@ -89,7 +89,7 @@ public:
     void inject(SimFault fault);
     void clear_faults();
     // Total of all files, holes included. A write or truncate past it fails with disk_full, a
-    // write after a random part. No limit to begin with.
+    // write after a random part; names need no room. No limit to begin with.
     void set_capacity(std::uint64_t bytes);
     [[nodiscard]] std::uint64_t used_bytes() const;
     // From this call on (calls() counts from 1) every call fails without effect. The test then

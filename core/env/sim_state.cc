@@ -13,8 +13,8 @@ std::string_view sim_call_name(SimCall call) {
 }
 
 Error SimEnv::State::Verdict::error(SimCall call, const std::string& path) const {
-    std::string message = "cannot ";
-    message.append(sim_call_name(call)).append(" ").append(path);
+    std::string message(sim_call_name(call));
+    message.append(" of ").append(path);
     message.append(power_cut ? ": simulated power cut" : ": injected fault");
     return Error{code.value_or(Code::io), std::move(message), {}};
 }

@@ -300,7 +300,7 @@ TEST_CASE("sim_env: faults hit the calls that they name, so often as they say") 
     const Status second = file->write_at(0, "a");
     REQUIRE_FALSE(second.ok());
     CHECK(second.error().code == Code::disk_full);
-    CHECK(second.error().message == "cannot write /f: injected fault");
+    CHECK(second.error().message == "write of /f: injected fault");
     CHECK(other->write_at(0, "a").ok());
     CHECK(file->sync_data().ok());
     CHECK_FALSE(file->write_at(0, "a").ok());
@@ -394,7 +394,7 @@ TEST_CASE("sim_env: from crash_at_call on nothing has an effect, until the crash
         if (call <= 5) {
             const auto refused = env.exists("/f");
             REQUIRE_FALSE(refused.ok());
-            CHECK(refused.error().message == "cannot exists /f: simulated power cut");
+            CHECK(refused.error().message == "exists of /f: simulated power cut");
         }
         env.crash();
         CHECK_FALSE(env.power_cut());
