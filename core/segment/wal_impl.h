@@ -51,7 +51,6 @@ private:
     using Carried = std::optional<WalFileState>;
 
     Status make_store();
-    Status sync_folders();
     Status take_up(WalJudgement& judgement);
     Status cut_void_bytes(WalJudgement& judgement);
 

@@ -15,6 +15,8 @@ WalImpl::WalImpl(Env& env, const WalOptions& options)
 
 Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options) {
     const std::string wal_dir = options.dir + "/wal";
+    // Each call syncs the name of its folder, also where an earlier try made it and was killed.
+    KLOG_TRY(env.create_dirs(options.dir));
     KLOG_TRY(env.create_dirs(wal_dir));
     KLOG_TRY_ASSIGN(WalJudgement judgement, judge_wal(env, wal_dir));
     auto wal = std::make_unique<WalImpl>(env, options);
@@ -41,24 +43,14 @@ Result<Wal::Opened> WalImpl::open_judged(WalJudgement judgement, std::unique_ptr
 Status WalImpl::make_store() {
     env_.random(store_uuid_);
     env_.random(hash_key_);
-    while (spares_.count(spare_bytes_aim_) < 2) {
-        KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_));
+    // One to stay, and the one that becomes the first file: it is synced as a whole with its
+    // header. Spares of an earlier try are as good, but the newest of the longest is the one to be
+    // taken.
+    if (spares_.count(spare_bytes_aim_) == 0) {
+        KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_, true));
     }
-    KLOG_TRY(sync_folders());
+    KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_, false));
     return start_file(std::nullopt);
-}
-
-// An earlier try may have made the folders and been killed before their names were durable.
-Status WalImpl::sync_folders() {
-    KLOG_TRY(env_.sync_dir(options_.dir));
-    std::string_view parent = options_.dir;
-    while (parent.size() > 1 && parent.ends_with('/')) parent.remove_suffix(1);
-    const std::size_t slash = parent.rfind('/');
-    parent = slash == parent.npos ? "." : parent.substr(0, std::max<std::size_t>(slash, 1));
-    auto synced = env_.sync_dir(std::string(parent));
-    // Where this user may not even look at the parent, he is given a directory that is there.
-    if (!synced.ok() && synced.error().code == Code::not_allowed) return {};
-    return synced;
 }
 
 // The store is there: a new incarnation and, where there is room, its first file.

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "env/sim_env.h"
 #include "tests/support/wal_testing.h"
 
@@ -420,4 +422,51 @@ TEST_CASE("wal: a sync that fails at a rotation is final too, and the group is a
         env.kill();
         CHECK(read_log(*open_wal(env), 1700).seqs == seqs_to(6));
     }
+}
+
+TEST_CASE("wal: spares are made and files are read beside commits") {
+    SimEnv env(18);
+    const auto wal = open_wal(env);
+    std::jthread maintenance([&wal](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            if (wal->spares_wanted()) CHECK(wal->prepare_spares().ok());
+            const LogContents contents = read_log(*wal, 1000);
+            CHECK(contents.error == "");
+            CHECK(contents.seqs == seqs_to(contents.seqs.size()));
+            static_cast<void>(wal->stats());
+        }
+    });
+    commit_up_to(*wal, 1, 400, 1000);
+    maintenance.request_stop();
+    maintenance.join();
+    CHECK(wal->files().size() > 5);
+    CHECK(read_log(*wal, 1000).seqs == seqs_to(400));
+}
+
+TEST_CASE("wal: a reader that begins in the middle gives the frames from there") {
+    SimEnv env(19);
+    WalOptions options = small_options();
+    options.first_file_bytes = 1 << 20;
+    const auto wal = open_wal(env, options);
+    std::vector<std::uint64_t> offsets;
+    for (std::uint64_t seq = 1; seq <= 60; ++seq) {
+        offsets.push_back(wal->end().offset);
+        commit_up_to(*wal, seq, seq, 5000);
+    }
+    for (const std::size_t from : {std::size_t{1}, std::size_t{30}, std::size_t{59}}) {
+        auto reader = wal->open_file(1, offsets[from]);
+        REQUIRE(reader.ok());
+        LogContents contents;
+        while (true) {
+            const auto frame = reader.value()->next();
+            REQUIRE(frame.ok());
+            if (!frame.value()) break;
+            read_frame(*frame.value(), 5000, contents);
+        }
+        CHECK(contents.error == "");
+        REQUIRE(contents.seqs.size() == 60 - from);
+        CHECK(contents.seqs.front() == from + 1);
+    }
+    // Not where a frame begins.
+    CHECK(wal->open_file(1, offsets[3] + 8).value()->next().error().code == Code::corrupt);
 }
