@@ -27,7 +27,7 @@ def project_files(root):
     """Paths of the project relative to root, whether or not they are committed."""
     if os.path.exists(os.path.join(root, ".git")):
         listed = subprocess.run(
-            ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            ["git", "-c", "safe.directory=*", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             check=True, capture_output=True, text=True).stdout.split("\0")
         return sorted(p for p in set(listed) if p and os.path.isfile(os.path.join(root, p)))
     found = []
