@@ -1,13 +1,9 @@
 #include "cli/json_text.h"
 
-#include <array>
 #include <cstdint>
 
 namespace klog::cli {
 namespace {
-
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
@@ -225,34 +221,6 @@ void flatten(std::string& document) {
         }
         if (document[at] == '\n' || document[at] == '\r') document[at] = ' ';
         ++at;
-    }
-}
-
-void append_from_base64(std::string& out, std::string_view text) {
-    std::uint32_t bits = 0;
-    unsigned held = 0;
-    for (const char c : text) {
-        const std::size_t digit = kAlphabet.find(c);
-        if (digit == std::string_view::npos) return;
-        bits = (bits << 6U) | static_cast<std::uint32_t>(digit);
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            out.push_back(static_cast<char>((bits >> held) & 0xFFU));
-        }
-    }
-}
-
-void append_base64(std::string& out, std::string_view bytes) {
-    for (std::size_t at = 0; at < bytes.size(); at += 3) {
-        std::array<std::uint32_t, 3> part = {};
-        const std::size_t count = bytes.size() - at < 3 ? bytes.size() - at : 3;
-        for (std::size_t i = 0; i < count; ++i) part[i] = static_cast<unsigned char>(bytes[at + i]);
-        const std::uint32_t bits = (part[0] << 16U) | (part[1] << 8U) | part[2];
-        out.push_back(kAlphabet[(bits >> 18U) & 63U]);
-        out.push_back(kAlphabet[(bits >> 12U) & 63U]);
-        out.push_back(count > 1 ? kAlphabet[(bits >> 6U) & 63U] : '=');
-        out.push_back(count > 2 ? kAlphabet[bits & 63U] : '=');
     }
 }
 

@@ -29,10 +29,6 @@ void append_indented(std::string& out, std::string_view value, std::size_t level
 // one line.
 void flatten(std::string& document);
 
-// Appends the bytes that base64 (RFC 4648) stands for; stops at what is no base64.
-void append_from_base64(std::string& out, std::string_view text);
-void append_base64(std::string& out, std::string_view bytes);
-
 }  // namespace klog::cli
 
 #endif  // KLOG_CLI_JSON_TEXT_H

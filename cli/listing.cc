@@ -2,6 +2,7 @@
 
 #include "cli/json_text.h"
 #include "cli/lines.h"
+#include "daemon/json/record_json.h"
 
 namespace klog::cli {
 namespace {
@@ -60,7 +61,8 @@ void record_value(std::string& out, std::string_view line) {
     if (const auto value = member(line, "value")) {
         out.append(*value);
     } else if (const auto raw = member(line, "value_base64")) {
-        append_from_base64(out, unquote(*raw));
+        // What a daemon sends as base64 is base64; an unsound answer shows as nothing.
+        if (const auto bytes = json::parse_base64(unquote(*raw))) out.append(*bytes);
     } else {
         return;  // a tombstone has none
     }
@@ -72,7 +74,8 @@ void pretty_key(std::string& out, std::string_view line, bool color) {
     append_safe(key, text_member(line, "key"));
     paint(out, key + "@" + std::string(member(line, "version").value_or("?")), kKey, color);
     out.append("  seq ").append(member(line, "seq").value_or("?"));
-    if (member(line, "deleted") == "true") out.append("  deleted");
+    const std::string state = text_member(line, "state");
+    if (!state.empty()) out.append("  ").append(state);
     out.push_back('\n');
 }
 

@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/produce/produce.h"
 #include "daemon/json/json_check.h"
+#include "daemon/json/record_json.h"
 
 namespace klog::cli {
 namespace {
@@ -78,13 +79,11 @@ Result<std::string> make_envelope(const ProduceOptions& options, std::string val
     append_headers(line, options.headers);
     if (options.raw) {
         line += ",\"value_base64\":\"";
-        append_base64(line, value);
+        json::append_base64(line, value);
         line += '"';
     } else if (options.value) {
-        const std::size_t size = value.size();
-        value.resize(size + json::kPaddingBytes);
-        json::Checker checker;
-        KLOG_TRY_ASSIGN(const std::string_view checked, checker.check(value.data(), size));
+        KLOG_TRY_ASSIGN(const std::string_view checked,
+                        json::Checker().check(value.data(), value.size()));
         line += ",\"value\":";
         line += checked;
     }
