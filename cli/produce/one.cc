@@ -81,10 +81,8 @@ Result<std::string> make_envelope(const ProduceOptions& options, std::string val
         append_base64(line, value);
         line += '"';
     } else if (options.value) {
-        const std::size_t size = value.size();
-        value.resize(size + json::kPaddingBytes);
         json::Checker checker;
-        KLOG_TRY_ASSIGN(const std::string_view checked, checker.check(value.data(), size));
+        KLOG_TRY_ASSIGN(const std::string_view checked, checker.check(value.data(), value.size()));
         line += ",\"value\":";
         line += checked;
     }
