@@ -64,11 +64,11 @@ class ConfigTest(unittest.TestCase):
             "config", "show", "-o", "value", env={"KLOG_TOKEN": "very-secret"}).stdout)
 
     def test_mistakes_are_configuration_errors(self):
-        self.write("\ntimout: 3s\n", "work", "klog.yaml")
+        self.write("\ntime_out: 3s\n", "work", "klog.yaml")
         done = self.place.klog("head")
         self.assertEqual(done.returncode, 78)
         self.assertEqual(done.stderr.splitlines(), [
-            "klog: config: ./klog.yaml:2: there is no setting timout",
+            "klog: config: ./klog.yaml:2: there is no setting time_out",
             "hint: did you mean timeout?"])
 
     def test_a_context_is_picked_by_name(self):
