@@ -121,11 +121,11 @@ TEST_CASE("config: XDG folders count only where they are absolute") {
 
 TEST_CASE("config: an unknown setting names file, line and the nearest name") {
     Place place;
-    place.local("# ours\nurl: http://local:1\ntimout: 3s\n");
+    place.local("# ours\nurl: http://local:1\ntime_out: 3s\n");
     const auto settings = load(place.sources());
     REQUIRE(!settings.ok());
     CHECK(settings.error().code == Code::config);
-    CHECK(settings.error().message == "./klog.yaml:3: there is no setting timout");
+    CHECK(settings.error().message == "./klog.yaml:3: there is no setting time_out");
     CHECK(settings.error().hint == "did you mean timeout?");
 }
 
