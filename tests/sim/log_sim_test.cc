@@ -1,0 +1,131 @@
+// The whole log on a simulated disk, thousands of lives of it. KLOG_SIM_SEED=N replays one seed;
+// KLOG_TEST_SCALE=all and release try more of them.
+#include <doctest/doctest.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "base/siphash.h"
+#include "support/sim_run.h"
+
+using namespace klog;
+using namespace klog::test;
+
+namespace {
+
+constexpr std::uint64_t kFirstSeed = 1;
+constexpr std::size_t kTraceShown = 40;
+
+std::string_view setting_of(const char* name) {
+    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+    return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+std::uint64_t seeds_wanted() {
+    const std::string_view scale = setting_of("KLOG_TEST_SCALE");
+    if (scale == "release") return 20'000;
+    if (scale == "all") return 5'000;
+    return 1'000;
+}
+
+std::string tail_of(const std::vector<std::string>& trace) {
+    std::string text;
+    const std::size_t from = trace.size() > kTraceShown ? trace.size() - kTraceShown : 0;
+    for (std::size_t i = from; i < trace.size(); ++i) text += "\n  " + trace[i];
+    return text;
+}
+
+void add(SimCounts& sum, const SimCounts& one) {
+    sum.lives += one.lives;
+    sum.crashes += one.crashes;
+    sum.power_cuts += one.power_cuts;
+    sum.clean_starts += one.clean_starts;
+    sum.starts_that_failed += one.starts_that_failed;
+    sum.failed_batches += one.failed_batches;
+    sum.unknown_records += one.unknown_records;
+    sum.unknown_found += one.unknown_found;
+    sum.overlapped += one.overlapped;
+    sum.resumed += one.resumed;
+    sum.records += one.records;
+    sum.files = std::max(sum.files, one.files);
+    sum.runs_most = std::max(sum.runs_most, one.runs_most);
+}
+
+SimCounts try_seed(std::uint64_t seed) {
+    SimRun run(seed);
+    if (!run.run()) {
+        FAIL_CHECK("seed " << seed << ": " << run.failure() << "\nreplay it with KLOG_SIM_SEED="
+                           << seed << "; before that:" << tail_of(run.trace()));
+    }
+    return run.counts();
+}
+
+std::uint64_t fingerprint(std::uint64_t seed) {
+    SimRun run(seed);
+    run.run();
+    SipHash hash(HashKey{});
+    hash.update_u64(run.env().digest());
+    for (const std::string& line : run.trace()) hash.update(line + "\n");
+    return hash.finish().lo;
+}
+
+}  // namespace
+
+TEST_CASE("sim: lives of a log keep every promise, whatever the disk does") {
+    const std::string_view one = setting_of("KLOG_SIM_SEED");
+    if (!one.empty()) {
+        std::uint64_t seed = 0;
+        std::from_chars(one.data(), one.data() + one.size(), seed);
+        try_seed(seed);
+        return;
+    }
+    SimCounts sum;
+    const std::uint64_t seeds = seeds_wanted();
+    std::uint64_t failures = 0;
+    for (std::uint64_t seed = kFirstSeed; seed < kFirstSeed + seeds && failures < 5; ++seed) {
+        SimRun run(seed);
+        if (!run.run()) {
+            ++failures;
+            FAIL_CHECK("seed " << seed << ": " << run.failure() << "\nreplay it with KLOG_SIM_SEED="
+                               << seed << "; before that:" << tail_of(run.trace()));
+        }
+        add(sum, run.counts());
+    }
+    // What the battery is for has to happen in it, and often.
+    CHECK(sum.records > 50 * seeds);
+    CHECK(sum.crashes > seeds);
+    CHECK(sum.power_cuts > seeds / 4);
+    CHECK(sum.clean_starts > seeds / 2);
+    CHECK(sum.starts_that_failed > seeds / 20);
+    CHECK(sum.unknown_records > seeds / 2);
+    CHECK(sum.unknown_found > seeds / 20);
+    CHECK(sum.overlapped > seeds);
+    CHECK(sum.resumed > seeds / 4);
+    CHECK(sum.files > 8);
+    CHECK(sum.runs_most >= 8);
+    std::printf(
+        "sim: %llu seeds, %llu lives, %llu crashes (%llu power cuts), %llu clean starts, %llu "
+        "failed starts, %llu records, %llu unknown (%llu found), %llu overlaps, %llu resumed, "
+        "%llu files, %llu runs\n",
+        static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(sum.lives),
+        static_cast<unsigned long long>(sum.crashes),
+        static_cast<unsigned long long>(sum.power_cuts),
+        static_cast<unsigned long long>(sum.clean_starts),
+        static_cast<unsigned long long>(sum.starts_that_failed),
+        static_cast<unsigned long long>(sum.records),
+        static_cast<unsigned long long>(sum.unknown_records),
+        static_cast<unsigned long long>(sum.unknown_found),
+        static_cast<unsigned long long>(sum.overlapped),
+        static_cast<unsigned long long>(sum.resumed), static_cast<unsigned long long>(sum.files),
+        static_cast<unsigned long long>(sum.runs_most));
+}
+
+TEST_CASE("sim: one seed replays a run exactly") {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        CHECK(fingerprint(seed) == fingerprint(seed));
+    }
+    CHECK(fingerprint(1) != fingerprint(2));
+}

@@ -1,0 +1,353 @@
+// What a log must be, in the plainest words: a list of records, and what every answer to a write
+// has to say about it. Tests hold the real log against it.
+//
+// Answers are given in the order in which the log judged; the model judges each batch when its
+// answer comes. What was answered as unknown waits in `unknown` until a start shows which of it
+// was written: each record zero or one times, in order.
+#ifndef KLOG_TESTS_SUPPORT_MODEL_LOG_H
+#define KLOG_TESTS_SUPPORT_MODEL_LOG_H
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "support/log_helpers.h"
+
+namespace klog::test {
+
+inline constexpr std::string_view kModelSettings = "$klog/settings/";
+inline constexpr std::string_view kModelCheckpoint = "$klog/checkpoint";
+
+struct ModelRecord {
+    std::uint64_t seq = 0;
+    std::uint64_t version = 0;
+    std::int64_t time = 0;
+    Put put;
+    SessionId session;
+    [[nodiscard]] bool internal() const { return put.topic.starts_with('$'); }
+};
+
+inline std::string space_of_topic(const std::string& topic) {
+    return topic.substr(0, topic.find('/'));
+}
+
+// A stream as its client sees it.
+struct ModelStream {
+    std::shared_ptr<WriteStream> stream = std::make_shared<WriteStream>();
+    bool stopped = false;
+};
+
+struct SentBatch {
+    std::vector<Put> puts;
+    std::shared_ptr<ModelStream> stream;
+};
+
+inline bool environment_code(Code code) {
+    return code == Code::disk_full || code == Code::io || code == Code::backpressure ||
+           code == Code::stopping || code == Code::outcome_unknown || code == Code::corrupt;
+}
+
+class ModelLog {
+public:
+    using Entity = std::pair<std::string, std::string>;  // space and key
+    struct Head {
+        std::uint64_t version = 0;
+        std::uint64_t last_seq = 0;
+        bool deleted = false;
+    };
+    struct Line {
+        std::uint64_t line = 0;
+        std::uint64_t seq = 0;
+        std::uint64_t version = 0;
+        std::int64_t time = 0;
+    };
+    struct Topic {
+        std::uint64_t records = 0;
+        std::uint64_t last_seq = 0;
+    };
+
+    std::size_t value_bytes_max = Limits::kValueBytesDefault;
+    std::vector<ModelRecord> unknown;
+
+    [[nodiscard]] const std::vector<ModelRecord>& records() const { return records_; }
+    [[nodiscard]] std::uint64_t head() const { return records_.size(); }
+    [[nodiscard]] const std::map<Entity, Head>& heads() const { return heads_; }
+    [[nodiscard]] const std::map<std::string, Topic>& topics() const { return topics_; }
+    [[nodiscard]] const std::map<std::string, std::string>& settings() const { return settings_; }
+    [[nodiscard]] std::uint64_t highest_line(const SessionId& session) const {
+        const auto at = lines_.find(session.bytes);
+        return at == lines_.end() ? 0 : at->second.line;
+    }
+    [[nodiscard]] std::uint64_t session_seq(const SessionId& session) const {
+        const auto at = lines_.find(session.bytes);
+        return at == lines_.end() ? 0 : at->second.seq;
+    }
+
+    // Judges a batch by its answer. What is wrong with the answer, or nothing.
+    [[nodiscard]] std::string answered(const SentBatch& sent,
+                                       const std::vector<WriteResult>& results) {
+        if (results.size() != sent.puts.size()) return "as many results as records are due";
+        const bool failed = std::any_of(results.begin(), results.end(), [](const WriteResult& r) {
+            return r.outcome == WriteResult::Outcome::unknown ||
+                   (r.outcome == WriteResult::Outcome::refused && environment_code(r.error->code));
+        });
+        if (failed) return batch_failed(sent, results);
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            std::string wrong = judge(sent, i, results[i]);
+            if (!wrong.empty()) {
+                return "record " + std::to_string(i) + " of the batch (" + describe(sent.puts[i]) +
+                       "): " + wrong;
+            }
+        }
+        return {};
+    }
+
+    // A record that the log itself wrote, or that a start found to have been written.
+    void adopt(ModelRecord record) {
+        const Put& put = record.put;
+        if (!put.key.empty()) {
+            heads_[{space_of_topic(put.topic), put.key}] =
+                Head{record.version, record.seq, put.kind == Kind::tombstone};
+        }
+        if (!put.id.empty()) ids_.emplace(id_of(put), records_.size());
+        if (put.line != 0) {
+            lines_[record.session.bytes] = Line{put.line, record.seq, record.version, record.time};
+        }
+        Topic& topic = topics_[put.topic];
+        ++topic.records;
+        topic.last_seq = record.seq;
+        if (put.topic.starts_with(kModelSettings)) {
+            settings_[put.topic.substr(kModelSettings.size())] = put.value;
+        }
+        records_.push_back(std::move(record));
+    }
+
+    // What may stand behind the newest record after a start: unknown ones, and checkpoints.
+    [[nodiscard]] std::string adopt_found(const RecordView& view) {
+        ModelRecord found = from_view(view);
+        if (found.put.topic == kModelCheckpoint) {
+            adopt(std::move(found));
+            return {};
+        }
+        const Head head = head_of(found.put);
+        const auto at = std::find_if(unknown.begin(), unknown.end(), [&](const ModelRecord& sent) {
+            return same_write(sent, found) && holds(sent.put.expect, head);
+        });
+        if (at == unknown.end()) {
+            return "seq " + std::to_string(found.seq) + " (" + describe(found.put) +
+                   ") was never sent, was refused, had another expectation, or stands there twice";
+        }
+        unknown.erase(unknown.begin(), at + 1);
+        if (!found.put.id.empty() && ids_.count(id_of(found.put)) != 0) {
+            return "an id was written twice";
+        }
+        if (found.put.line != 0 && found.put.line <= highest_line(found.session)) {
+            return "a session's line was written twice";
+        }
+        const std::uint64_t version = found.put.key.empty() ? 0 : head.version + 1;
+        if (found.version != version) return "the versions of an entity have a gap";
+        adopt(std::move(found));
+        return {};
+    }
+
+    [[nodiscard]] static ModelRecord from_view(const RecordView& view) {
+        ModelRecord record;
+        record.seq = view.seq.value;
+        record.version = view.version.value;
+        record.time = view.time.micros;
+        record.session = view.session;
+        Put& put = record.put;
+        put.topic = view.topic;
+        if (view.has_key) put.key = view.key;
+        put.value = view.value;
+        put.id = view.id;
+        put.kind = view.kind;
+        put.headers = view.headers;
+        put.line = view.session_line;
+        return record;
+    }
+
+    // Byte for byte what the model has at this seq.
+    [[nodiscard]] bool is_record(const RecordView& view) const {
+        if (view.seq.value == 0 || view.seq.value > records_.size()) return false;
+        const ModelRecord& known = records_[view.seq.value - 1];
+        return known.version == view.version.value && known.time == view.time.micros &&
+               same_write(known, from_view(view));
+    }
+
+    [[nodiscard]] Head head_of(const Put& put) const {
+        if (put.key.empty()) return {};
+        const auto at = heads_.find({space_of_topic(put.topic), put.key});
+        return at == heads_.end() ? Head{} : at->second;
+    }
+
+    [[nodiscard]] static std::string describe(const Put& put) {
+        return put.topic + " key=" + put.key + " id=" + put.id +
+               " bytes=" + std::to_string(put.value.size()) +
+               (put.line == 0 ? "" : " line=" + std::to_string(put.line)) +
+               (put.kind == Kind::tombstone ? " tombstone" : "");
+    }
+
+private:
+    using Id = std::tuple<std::string, bool, std::string, std::string>;
+
+    static Id id_of(const Put& put) {
+        const bool keyed = !put.key.empty();
+        return {keyed ? space_of_topic(put.topic) : put.topic, keyed, put.key, put.id};
+    }
+
+    static bool same_write(const ModelRecord& a, const ModelRecord& b) {
+        return a.put.topic == b.put.topic && a.put.key == b.put.key && a.put.value == b.put.value &&
+               a.put.id == b.put.id && a.put.kind == b.put.kind && a.put.headers == b.put.headers &&
+               a.put.line == b.put.line && a.session == b.session;
+    }
+
+    static bool holds(const Expect& expect, const Head& head) {
+        const bool live = head.version != 0 && !head.deleted;
+        switch (expect.form) {
+            case Expect::Form::any:
+                return true;
+            case Expect::Form::version:
+                return head.version == expect.version;
+            case Expect::Form::absent:
+                return !live;
+            case Expect::Form::exists:
+                return live;
+        }
+        return false;
+    }
+
+    // What is wrong with a record whatever stands in the log.
+    [[nodiscard]] std::optional<Code> flaw(const Put& put) const {
+        if (put.topic.find("//") != std::string::npos) return Code::bad_topic;
+        if (put.topic.starts_with('$')) return Code::reserved_topic;
+        if (put.value.size() > value_bytes_max) return Code::value_too_large;
+        if (put.key.empty() && put.expect.form != Expect::Form::any) return Code::bad_record;
+        if (put.key.empty() && put.kind == Kind::tombstone) return Code::bad_record;
+        return std::nullopt;
+    }
+
+    std::string batch_failed(const SentBatch& sent, const std::vector<WriteResult>& results) {
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            const WriteResult::Outcome outcome = results[i].outcome;
+            if (outcome == WriteResult::Outcome::written ||
+                outcome == WriteResult::Outcome::duplicate) {
+                return "a batch that failed says that a record was written";
+            }
+            if (outcome != WriteResult::Outcome::unknown) continue;
+            ModelRecord record;
+            record.put = sent.puts[i];
+            if (sent.stream) {
+                record.session = sent.stream->stream->session;
+            }
+            if (record.session.empty()) record.put.line = 0;
+            unknown.push_back(std::move(record));
+        }
+        if (sent.stream && sent.stream->stream->stop_on_error) sent.stream->stopped = true;
+        return {};
+    }
+
+    std::string refused(const SentBatch& sent, const WriteResult& result, Code code) {
+        if (sent.stream && sent.stream->stream->stop_on_error) sent.stream->stopped = true;
+        if (result.outcome != WriteResult::Outcome::refused || !result.error) {
+            return "it had to be refused as " + std::string(code_name(code)) + ", the outcome is " +
+                   std::to_string(static_cast<int>(result.outcome));
+        }
+        if (result.error->code != code) {
+            return "it had to be refused as " + std::string(code_name(code)) + ", not as " +
+                   std::string(code_name(result.error->code)) + ": " + result.error->message;
+        }
+        return {};
+    }
+
+    static std::string duplicate(const WriteResult& result, std::uint64_t seq,
+                                 std::uint64_t version, std::int64_t time) {
+        if (result.outcome != WriteResult::Outcome::duplicate) return "it is a duplicate";
+        if (result.seq.value != seq || result.version.value != version ||
+            result.time.micros != time) {
+            return "a duplicate answers with its first write";
+        }
+        return {};
+    }
+
+    std::string judge(const SentBatch& sent, std::size_t index, const WriteResult& result) {
+        const Put& put = sent.puts[index];
+        if (sent.stream && sent.stream->stopped) {
+            return result.outcome == WriteResult::Outcome::skipped ? "" : "its stream has stopped";
+        }
+        if (const auto code = flaw(put)) return refused(sent, result, *code);
+        ModelRecord record;
+        record.put = put;
+        if (sent.stream) record.session = sent.stream->stream->session;
+        if (record.session.empty()) record.put.line = 0;
+        if (record.put.line != 0) {
+            const Line& line = lines_[record.session.bytes];
+            if (put.line == line.line) return duplicate(result, line.seq, line.version, line.time);
+            if (put.line < line.line) return duplicate(result, 0, 0, 0);
+        }
+        if (!put.id.empty()) {
+            if (const auto at = ids_.find(id_of(put)); at != ids_.end()) {
+                const ModelRecord& first = records_[at->second];
+                if (first.put.topic != put.topic || first.put.kind != put.kind ||
+                    first.put.value != put.value) {
+                    return refused(sent, result, Code::id_reused);
+                }
+                return duplicate(result, first.seq, first.version, first.time);
+            }
+        }
+        const Head head = head_of(put);
+        if (!holds(put.expect, head)) return conflict(sent, result, head);
+        return written(std::move(record), head, result);
+    }
+
+    std::string conflict(const SentBatch& sent, const WriteResult& result, const Head& head) {
+        std::string wrong = refused(sent, result, Code::version_conflict);
+        if (!wrong.empty()) return wrong;
+        const EntityState state = head.version == 0 ? EntityState::absent
+                                  : head.deleted    ? EntityState::deleted
+                                                    : EntityState::live;
+        if (!result.conflict || result.conflict->actual.value != head.version ||
+            result.conflict->state != state || result.conflict->last_seq.value != head.last_seq) {
+            return "the conflict does not tell the entity's state";
+        }
+        return {};
+    }
+
+    std::string written(ModelRecord record, const Head& head, const WriteResult& result) {
+        if (result.outcome != WriteResult::Outcome::written) {
+            return "it had to be written, the outcome is " +
+                   std::to_string(static_cast<int>(result.outcome)) +
+                   (result.error ? ": " + result.error->message : std::string());
+        }
+        record.seq = records_.size() + 1;
+        record.version = record.put.key.empty() ? 0 : head.version + 1;
+        record.time = result.time.micros;
+        if (result.seq.value != record.seq) {
+            return "its seq is " + std::to_string(result.seq.value) + ", not " +
+                   std::to_string(record.seq);
+        }
+        if (result.version.value != record.version) {
+            return "its version is " + std::to_string(result.version.value) + ", not " +
+                   std::to_string(record.version);
+        }
+        if (!records_.empty() && record.time < records_.back().time) return "time went back";
+        adopt(std::move(record));
+        return {};
+    }
+
+    std::vector<ModelRecord> records_;  // by seq
+    std::map<Entity, Head> heads_;
+    std::map<Id, std::size_t> ids_;
+    std::map<std::array<std::uint8_t, 16>, Line> lines_;
+    std::map<std::string, Topic> topics_;
+    std::map<std::string, std::string> settings_;
+};
+
+}  // namespace klog::test
+
+#endif  // KLOG_TESTS_SUPPORT_MODEL_LOG_H
