@@ -4,11 +4,17 @@
 // Disposable: deleted or broken, it is rebuilt from the log. What it does not hold yet stands in
 // memory (see core/log), and listings merge the two.
 //
+// A database that turns out to be broken in use is deleted as well, with a notice. The call that
+// met it returns Code::corrupt, and the watermark is 0 from then on: the caller reads it again
+// and fills the index from the log. Other errors: disk_full, locked (somebody's sqlite3 holds it
+// for more than 2 s), not_allowed, io; what they interrupted is undone.
+//
 // The database is opened at the first use, since opening costs a start more than all the rest.
 // Threads: any; calls take turns.
 #ifndef KLOG_INDEX_KEY_INDEX_H
 #define KLOG_INDEX_KEY_INDEX_H
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -31,7 +37,7 @@ struct TopicCount {
 
 // What the log gained in (after, upto].
 struct KeyIndexDelta {
-    std::vector<std::pair<std::string, std::string>> keys;  // (space, key), sorted, new ones
+    std::vector<std::pair<std::string, std::string>> keys;   // (space, key), sorted, new ones
     std::vector<std::pair<std::string, TopicCount>> topics;  // sorted; counts are added
     Seq after;
     Seq upto;
@@ -49,7 +55,9 @@ public:
     // another schema or another store's uuid is deleted and made anew (with a notice).
     [[nodiscard]] virtual Result<Seq> watermark() = 0;
 
-    // One transaction. Precondition: delta.after == watermark(). Keys that exist already stay.
+    // One transaction, all or nothing, also after a crash; a crash may take the newest ones back
+    // (the watermark with them). Keys that exist already stay. Errors: bug where delta.after is not
+    // watermark().
     virtual Status apply(const KeyIndexDelta& delta) = 0;
 
     // In byte order, keys > after (or all, where after is empty) that start with prefix.

@@ -12,11 +12,13 @@
 #ifndef KLOG_INDEX_RUNS_H
 #define KLOG_INDEX_RUNS_H
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/siphash.h"
@@ -59,8 +61,8 @@ struct RunContents {
     std::vector<std::pair<Hash128, SessionEntry>> sessions;
     Seq covered_after;
     Seq covered_upto;
-    Time last_time;          // of the record covered_upto
-    std::uint64_t wal_id = 0;      // the frame behind covered_upto begins here
+    Time last_time;            // of the record covered_upto
+    std::uint64_t wal_id = 0;  // the frame behind covered_upto begins here
     std::uint64_t wal_offset = 0;
     std::uint64_t settings_seq = 0;  // newest settings record up to here
 };
@@ -101,9 +103,13 @@ public:
     virtual Result<std::optional<SessionEntry>> find_session(Hash128 hash) const = 0;
 
     // Writes a run behind the newest. Durable when it returns (temp, sync, rename, sync of the
-    // folder). Precondition: contents.covered_after == watermark().covered_upto.
+    // folder); after an error the set is as it was. Preconditions: contents.covered_after ==
+    // watermark().covered_upto; what it covers is durable in the log. Errors: disk_full, io.
     virtual Status add(const RunContents& contents) = 0;
-    // Merges neighbours while there are more than kRunsMax; sessions older than session_before go.
+    // Merges neighbours while there are more than kRunsMax; sessions older than session_before go
+    // from those that are merged. Blocks for as long as it takes to read and write them (memory:
+    // 128 KiB a run, and the new filters). After an error the set is sound, before or after the
+    // merge. Errors: corrupt, disk_full, io.
     virtual Status merge(Time session_before) = 0;
     // Forgets and deletes all runs.
     virtual Status reset() = 0;

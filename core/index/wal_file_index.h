@@ -1,14 +1,17 @@
 // The disposable index of a closed WAL file: where a seq or a time lies, which topics it holds.
-// Without it a file is read from its start.
+// Without it a file is read from its start. Format: schemas/run.md, "The index of a closed WAL
+// file".
 #ifndef KLOG_INDEX_WAL_FILE_INDEX_H
 #define KLOG_INDEX_WAL_FILE_INDEX_H
 
 #include <array>
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "index/key_index.h"
@@ -39,7 +42,8 @@ struct WalLogIndex {
     // Precondition: first_seq is not 0.
     [[nodiscard]] std::uint64_t offset_of(Seq seq) const;
     [[nodiscard]] std::uint64_t offset_of(Time time) const;
-    // False: no record of this log in this file matches. Only for closed files.
+    // False: no record of this log in this file matches. Only for closed files: without topics it
+    // cannot tell, and says true.
     [[nodiscard]] bool may_match(const FilterSet& set) const;
 };
 
@@ -47,28 +51,41 @@ struct WalLogIndex {
 class WalFileIndex {
 public:
     static constexpr std::uint64_t kPointBytes = 64 * 1024;
+    // A larger one is not written (Code::too_many) and not read: its file is then read from its
+    // start. Unit: bytes.
+    static constexpr std::uint64_t kFileBytesMax = 1ULL << 30U;
 
-    // A frame was written. Topics are added with add_topic by whoever decodes its records.
+    // A frame was written. Topics are added with add_topic by whoever decodes its records. Frames
+    // of a log come in the order of their seqs and offsets; empty ones change nothing.
     void add_frame(LogId log, Seq first_seq, std::uint32_t count, Time base_time, Time last_time,
                    std::uint64_t offset);
     void add_topic(LogId log, std::string_view topic, Seq seq);
 
     [[nodiscard]] WalLogIndex log(LogId log) const;  // without topics
 
-    // Temp, sync, rename. `end` of the file is stored, and checked by load.
+    // Temp, sync, rename, sync of the folder; replaces an older one. `end` of the file is stored,
+    // and checked by load. Errors: disk_full, io, too_many.
     Status write(Env& env, const std::string& path, std::uint64_t wal_id, std::uint64_t end) const;
 
 private:
+    struct TopicHash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view topic) const {
+            return std::hash<std::string_view>{}(topic);
+        }
+    };
     struct PerLog {
         WalLogIndex index;
-        std::map<std::string, TopicCount, std::less<>> topics;
+        std::unordered_map<std::string, TopicCount, TopicHash, std::equal_to<>> topics;
     };
     std::array<PerLog, 2> logs_;
 };
 
 // nullopt: missing, broken, or of another file: build it anew. By LogId.
-[[nodiscard]] std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(
-    Env& env, const std::string& path, std::uint64_t wal_id, std::uint64_t end);
+[[nodiscard]] std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(Env& env,
+                                                                            const std::string& path,
+                                                                            std::uint64_t wal_id,
+                                                                            std::uint64_t end);
 
 }  // namespace klog
 

@@ -49,7 +49,8 @@ struct WalFileInfo {
 
 enum class CommitOutcome : std::uint8_t {
     durable,  // synced
-    absent,   // nothing of it is left, and nothing of it can come back: disk_full or io before a sync
+    absent,   // nothing of it is left, and nothing of it can come back: disk_full or io before a
+              // sync
     unknown,  // a sync failed: final. Every later commit is refused.
 };
 

@@ -77,7 +77,7 @@ struct FrameHeader {
     Time base_time;
     std::uint64_t txn_first_seq = 0;
     std::uint32_t txn_count = 0;
-    std::uint8_t codec = 0;
+    std::uint8_t codec = 0;  // reserved, as are key_id and nonce
     std::uint32_t key_id = 0;
     std::array<std::uint8_t, 12> nonce{};
 
@@ -85,6 +85,10 @@ struct FrameHeader {
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 128;
+
+// The checksum in an encoded file header: where the chain of its frames begins.
+// Needs kWalFileHeaderBytes.
+[[nodiscard]] std::uint32_t file_header_checksum(std::string_view bytes);
 
 // Fills header_crc (and the rest as given) and writes kFrameHeaderBytes bytes to `at`.
 void encode_frame_header(FrameHeader& header, std::uint64_t salt, char* at);
@@ -94,7 +98,13 @@ void encode_frame_header(FrameHeader& header, std::uint64_t salt, char* at);
                                                              std::uint64_t salt,
                                                              std::uint64_t wal_id,
                                                              std::uint64_t offset);
+// Of all bytes between the fixed part of the header and the end of the payload.
 [[nodiscard]] std::uint32_t payload_checksum(std::string_view payload, std::uint64_t salt);
+// What a sound header says and this version cannot read: format_unknown (type, flags, codec, a
+// critical extra field), corrupt (extra fields that are malformed). `bytes` is the whole frame
+// whose checksums fit; `path` is for messages.
+[[nodiscard]] Status check_frame_known(const FrameHeader& header, std::string_view bytes,
+                                       const std::string& path);
 
 // One frame in memory or read from disk: header fields, and bytes = header + payload.
 struct Frame {

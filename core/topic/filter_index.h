@@ -14,7 +14,7 @@
 
 namespace klog {
 
-// Not thread-safe: the owner holds a lock.
+// Not thread-safe: the owner holds a lock, which find() may share with other find()s.
 class FilterIndex {
 public:
     using Follower = std::uint64_t;
@@ -25,13 +25,18 @@ public:
     FilterIndex& operator=(const FilterIndex&) = delete;
 
     // With a key, only records of exactly that key are found, through the key's hash; then the
-    // set is checked on them. The set is copied.
+    // set is checked on them. The set is copied. A follower that is there already is replaced.
     void add(Follower follower, const FilterSet& set, std::optional<std::string> key);
+    // Does nothing where the follower is not there. Leaves nothing of it behind.
     void remove(Follower follower);
     [[nodiscard]] bool empty() const;
     [[nodiscard]] std::size_t size() const;
 
-    // Appends each follower that matches once. has_key false: no key follower matches.
+    // How many nodes and keys are held just now; 0 where nobody follows anything but ">".
+    [[nodiscard]] std::size_t parts() const;
+
+    // Appends each follower that matches once, in no particular order. has_key false: no key
+    // follower matches. Precondition: check_topic(topic) held once.
     void find(std::string_view topic, bool has_key, std::string_view key,
               std::vector<Follower>& out) const;
 

@@ -11,8 +11,10 @@ namespace klog {
 // A topic is level ("/" level)*, at most 128 levels and 1024 bytes; a level is at least one byte
 // of valid UTF-8 without control characters (Cc), Unicode white space or any of / * > + # ! { } ?
 // Errors: bad_topic, whose message ends with "(column N)": the first byte that cannot stand
-// there, counted from 1 in bytes. A first level that begins with "$" is grammatical; whether a
-// caller may write there is not judged here (see is_reserved_topic).
+// there, counted from 1 in bytes. Of a character of several bytes that is its first byte, of an
+// empty level the "/" that closes it, of an empty level at the end the place behind the last byte,
+// of one level too many the "/" that opens it. A first level that begins with "$" is grammatical;
+// whether a caller may write there is not judged here (see is_reserved_topic).
 [[nodiscard]] Status check_topic(std::string_view topic);
 
 // The first level: the key space of the topic. Precondition: check_topic(topic).

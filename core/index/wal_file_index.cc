@@ -1,0 +1,299 @@
+#include "index/wal_file_index.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+
+namespace klog {
+namespace {
+
+constexpr std::string_view kMagic = "KLOGWIX\x1a";
+constexpr std::uint32_t kFormat = 1;
+constexpr std::size_t kHeaderBytes = 64;
+constexpr std::size_t kHeaderCrcAt = kHeaderBytes - sizeof(std::uint32_t);
+// A point and a topic take at least this many bytes: no count can ask for more memory than the
+// file justifies.
+constexpr std::size_t kPointBytesMin = 3;
+constexpr std::size_t kTopicBytesMin = 5;
+
+std::uint64_t zigzag(std::int64_t v) {
+    return (static_cast<std::uint64_t>(v) << 1U) ^ (v < 0 ? UINT64_MAX : 0);
+}
+std::int64_t unzigzag(std::uint64_t v) {
+    return static_cast<std::int64_t>((v >> 1U) ^ ((v & 1U) != 0 ? UINT64_MAX : 0));
+}
+// Times may lie anywhere in 64 bits: their difference wraps instead of overflowing.
+std::uint64_t time_delta(Time from, Time to) {
+    return zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(to.micros) -
+                                            static_cast<std::uint64_t>(from.micros)));
+}
+Time add_delta(Time from, std::uint64_t delta) {
+    return Time{static_cast<std::int64_t>(static_cast<std::uint64_t>(from.micros) +
+                                          static_cast<std::uint64_t>(unzigzag(delta)))};
+}
+
+void encode_log(const WalLogIndex& index, std::string& out) {
+    put_varint(out, index.first_seq.value);
+    put_varint(out, index.last_seq.value - index.first_seq.value);
+    put_fixed(out, index.first_time.micros);
+    put_varint(out, time_delta(index.first_time, index.last_time));
+    put_varint(out, index.points.size());
+    WalLogIndex::Point last{index.first_seq, index.first_time, 0};
+    for (const WalLogIndex::Point& point : index.points) {
+        put_varint(out, point.first_seq.value - last.first_seq.value);
+        put_varint(out, time_delta(last.base_time, point.base_time));
+        put_varint(out, point.offset - last.offset);
+        last = point;
+    }
+    put_varint(out, index.topics.size());
+    std::string_view previous;
+    for (const auto& [topic, count] : index.topics) {
+        const auto same = static_cast<std::size_t>(
+            std::mismatch(previous.begin(), previous.end(), topic.begin(), topic.end()).first -
+            previous.begin());
+        put_varint(out, same);
+        put_bytes(out, std::string_view(topic).substr(same));
+        put_varint(out, count.records);
+        put_varint(out, count.first_seq.value - index.first_seq.value);
+        put_varint(out, count.last_seq.value - count.first_seq.value);
+        previous = topic;
+    }
+}
+
+bool decode_topics(ByteReader& in, WalLogIndex& index) {
+    const std::uint64_t count = in.varint();
+    if (count > in.left() / kTopicBytesMin) return false;
+    index.topics.reserve(static_cast<std::size_t>(count));
+    std::string topic;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const std::uint64_t same = in.varint();
+        if (same > topic.size()) return false;
+        const std::string_view rest = in.bytes();
+        topic.resize(static_cast<std::size_t>(same));
+        if (topic.size() + rest.size() > Limits::kTopicBytesMax) return false;
+        topic += rest;
+        TopicCount entry;
+        entry.records = in.varint();
+        entry.first_seq.value = index.first_seq.value + in.varint();
+        entry.last_seq.value = entry.first_seq.value + in.varint();
+        if (!in.ok()) return false;
+        if (!index.topics.empty() && index.topics.back().first >= topic) return false;
+        index.topics.emplace_back(topic, entry);
+    }
+    return true;
+}
+
+bool decode_log(ByteReader& in, WalLogIndex& index) {
+    index.first_seq.value = in.varint();
+    index.last_seq.value = index.first_seq.value + in.varint();
+    index.first_time.micros = in.fixed<std::int64_t>();
+    index.last_time = add_delta(index.first_time, in.varint());
+    const std::uint64_t points = in.varint();
+    if (points > in.left() / kPointBytesMin) return false;
+    index.points.reserve(static_cast<std::size_t>(points));
+    WalLogIndex::Point last{index.first_seq, index.first_time, 0};
+    for (std::uint64_t i = 0; i < points; ++i) {
+        WalLogIndex::Point point;
+        point.first_seq.value = last.first_seq.value + in.varint();
+        point.base_time = add_delta(last.base_time, in.varint());
+        point.offset = last.offset + in.varint();
+        if (!in.ok() || (i > 0 && point.offset <= last.offset)) return false;
+        index.points.push_back(point);
+        last = point;
+    }
+    if (index.points.empty() != (index.first_seq.value == 0)) return false;
+    return decode_topics(in, index);
+}
+
+std::string encode_header(std::uint64_t wal_id, std::uint64_t end, std::string_view body) {
+    std::string out(kMagic);
+    put_fixed(out, kFormat);
+    put_fixed(out, kFormat);           // min_reader
+    put_fixed(out, std::uint64_t{0});  // incompatible bits
+    put_fixed(out, std::uint64_t{0});  // compatible bits
+    put_fixed(out, wal_id);
+    put_fixed(out, end);
+    put_fixed(out, static_cast<std::uint64_t>(body.size()));
+    put_fixed(out, crc32c(body));
+    KLOG_ASSERT(out.size() == kHeaderCrcAt);
+    put_fixed(out, crc32c(out));
+    return out;
+}
+
+// The body's size and checksum; nullopt: not the index of this file.
+struct Body {
+    std::uint64_t bytes = 0;
+    std::uint32_t crc = 0;
+};
+std::optional<Body> decode_header(std::string_view bytes, std::uint64_t wal_id, std::uint64_t end) {
+    if (bytes.size() != kHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) return {};
+    if (crc32c(bytes.substr(0, kHeaderCrcAt)) !=
+        load_fixed<std::uint32_t>(bytes.data() + kHeaderCrcAt)) {
+        return {};
+    }
+    ByteReader in(bytes.substr(kMagic.size()));
+    in.fixed<std::uint32_t>();  // format: what a reader must know stands in min_reader
+    const auto min_reader = in.fixed<std::uint32_t>();
+    const auto incompatible_bits = in.fixed<std::uint64_t>();
+    in.fixed<std::uint64_t>();  // compatible bits
+    if (min_reader > kFormat || incompatible_bits != 0) return {};
+    if (in.fixed<std::uint64_t>() != wal_id || in.fixed<std::uint64_t>() != end) return {};
+    Body body;
+    body.bytes = in.fixed<std::uint64_t>();
+    body.crc = in.fixed<std::uint32_t>();
+    return body;
+}
+
+// The first string behind all those that start with prefix; empty: there is none.
+std::string prefix_end(std::string prefix) {
+    while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xffU) prefix.pop_back();
+    if (!prefix.empty()) {
+        prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1U);
+    }
+    return prefix;
+}
+
+}  // namespace
+
+std::uint64_t WalLogIndex::offset_of(Seq seq) const {
+    KLOG_ASSERT(!points.empty());
+    // The last point that does not begin behind seq.
+    const auto behind =
+        std::upper_bound(points.begin(), points.end(), seq,
+                         [](Seq wanted, const Point& point) { return wanted < point.first_seq; });
+    return behind == points.begin() ? points.front().offset : std::prev(behind)->offset;
+}
+
+std::uint64_t WalLogIndex::offset_of(Time time) const {
+    KLOG_ASSERT(!points.empty());
+    // The last point that begins before time: one that begins at time may have frames before it
+    // whose records bear the same time.
+    const auto behind =
+        std::lower_bound(points.begin(), points.end(), time,
+                         [](const Point& point, Time wanted) { return point.base_time < wanted; });
+    return behind == points.begin() ? points.front().offset : std::prev(behind)->offset;
+}
+
+bool WalLogIndex::may_match(const FilterSet& set) const {
+    if (first_seq.value == 0) return false;
+    if (topics.empty()) return true;
+    const auto any_from = [&](const std::string& prefix) {
+        const auto before = [](const auto& entry, const std::string& wanted) {
+            return entry.first < wanted;
+        };
+        auto at = std::lower_bound(topics.begin(), topics.end(), prefix, before);
+        const std::string end_name = prefix_end(prefix);
+        const auto end =
+            end_name.empty() ? topics.end() : std::lower_bound(at, topics.end(), end_name, before);
+        return std::any_of(at, end, [&](const auto& entry) { return set.matches(entry.first); });
+    };
+    if (set.filters().empty()) return any_from("");
+    return std::any_of(set.filters().begin(), set.filters().end(),
+                       [&](const Filter& filter) { return any_from(filter.literal_prefix()); });
+}
+
+void WalFileIndex::add_frame(LogId log, Seq first_seq, std::uint32_t count, Time base_time,
+                             Time last_time, std::uint64_t offset) {
+    if (count == 0) return;
+    WalLogIndex& index = logs_.at(static_cast<std::size_t>(log)).index;
+    if (index.first_seq.value == 0) {
+        KLOG_ASSERT(first_seq.value != 0);
+        index.first_seq = first_seq;
+        index.first_time = base_time;
+    } else {
+        KLOG_ASSERT(first_seq > index.last_seq);
+        KLOG_ASSERT(offset > index.points.back().offset);
+    }
+    index.last_seq = Seq{first_seq.value + count - 1};
+    index.last_time = last_time;
+    if (index.points.empty() || offset - index.points.back().offset >= kPointBytes) {
+        index.points.push_back({first_seq, base_time, offset});
+    }
+}
+
+void WalFileIndex::add_topic(LogId log, std::string_view topic, Seq seq) {
+    auto& topics = logs_.at(static_cast<std::size_t>(log)).topics;
+    auto found = topics.find(topic);
+    if (found == topics.end()) {
+        found = topics.emplace(std::string(topic), TopicCount{0, seq, seq}).first;
+    }
+    TopicCount& count = found->second;
+    ++count.records;
+    count.first_seq = std::min(count.first_seq, seq);
+    count.last_seq = std::max(count.last_seq, seq);
+}
+
+WalLogIndex WalFileIndex::log(LogId log) const {
+    return logs_.at(static_cast<std::size_t>(log)).index;
+}
+
+Status WalFileIndex::write(Env& env, const std::string& path, std::uint64_t wal_id,
+                           std::uint64_t end) const {
+    std::string body;
+    for (const PerLog& log : logs_) {
+        WalLogIndex index = log.index;
+        index.topics.assign(log.topics.begin(), log.topics.end());
+        std::sort(index.topics.begin(), index.topics.end(),
+                  [](const auto& a, const auto& b) { return a.first < b.first; });
+        encode_log(index, body);
+    }
+    if (body.size() > kFileBytesMax - kHeaderBytes) {
+        return Error{Code::too_many,
+                     fmt::format("the index {} would be {} bytes long; {} are allowed", path,
+                                 body.size() + kHeaderBytes, kFileBytesMax),
+                     ""};
+    }
+    const std::string temp = path + ".tmp";
+    // Left by a crash; a folder without it is as it should be.
+    if (Status removed = env.remove(temp); !removed.ok()) {
+        if (removed.error().code != Code::not_found) return std::move(removed).error();
+    }
+    const auto write_all = [&]() -> Status {
+        KLOG_TRY_ASSIGN(auto file, env.open(temp, OpenMode::create_new));
+        KLOG_TRY(file->write_at(0, encode_header(wal_id, end, body)));
+        KLOG_TRY(file->write_at(kHeaderBytes, body));
+        KLOG_TRY(file->sync_data());
+        KLOG_TRY(env.rename(temp, path));
+        const std::size_t slash = path.rfind('/');
+        return env.sync_dir(slash == std::string::npos ? "." : path.substr(0, slash));
+    };
+    Status status = write_all();
+    if (!status.ok()) {
+        // Frees the room that a full disk needs; what stays is removed by the next write.
+        (void)env.remove(temp);
+    }
+    return status;
+}
+
+std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(Env& env, const std::string& path,
+                                                              std::uint64_t wal_id,
+                                                              std::uint64_t end) {
+    const auto file = env.open(path, OpenMode::read);
+    if (!file.ok()) return {};
+    std::string header(kHeaderBytes, '\0');
+    const auto header_got = (*file)->read_at(0, header);
+    if (!header_got.ok() || *header_got != kHeaderBytes) return {};
+    const std::optional<Body> body = decode_header(header, wal_id, end);
+    const auto size = (*file)->size();
+    if (!body || !size.ok() || *size > WalFileIndex::kFileBytesMax ||
+        *size - kHeaderBytes != body->bytes) {
+        return {};
+    }
+    std::string bytes(static_cast<std::size_t>(body->bytes), '\0');
+    const auto got = (*file)->read_at(kHeaderBytes, bytes);
+    if (!got.ok() || *got != bytes.size() || crc32c(bytes) != body->crc) return {};
+    ByteReader in(bytes);
+    std::array<WalLogIndex, 2> logs;
+    for (WalLogIndex& log : logs) {
+        if (!decode_log(in, log)) return {};
+    }
+    if (!in.ok() || in.left() != 0) return {};
+    return logs;
+}
+
+}  // namespace klog

@@ -1,0 +1,156 @@
+#include "log/file_catalog.h"
+
+#include <algorithm>
+
+#include "segment/record_codec.h"
+
+namespace klog {
+namespace {
+
+constexpr std::array<LogId, 2> kLogIds = {LogId::system, LogId::default_log};
+
+std::size_t index_of(LogId log) { return static_cast<std::size_t>(log); }
+
+}  // namespace
+
+FileCatalog::FileCatalog(Env& env, Wal& wal, std::string index_dir)
+    : env_(env), wal_(wal), dir_(std::move(index_dir)) {}
+
+std::string FileCatalog::index_path(std::uint64_t wal_id) const {
+    std::string name = std::to_string(wal_id);
+    name.insert(0, 20 - std::min<std::size_t>(20, name.size()), '0');
+    return dir_ + "/" + name + ".idx";
+}
+
+std::uint64_t FileCatalog::end_of(std::uint64_t wal_id) const {
+    for (const WalFileInfo& file : wal_.files()) {
+        if (file.header.wal_id == wal_id) return file.end;
+    }
+    return 0;
+}
+
+Result<WalFileIndex> FileCatalog::scan(std::uint64_t wal_id) const {
+    WalFileIndex index;
+    KLOG_TRY_ASSIGN(auto reader, wal_.open_file(wal_id, kWalFileHeaderBytes));
+    for (;;) {
+        KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader->next());
+        if (!frame) return index;
+        const FrameHeader& header = frame->header;
+        if (header.count == 0) continue;
+        RecordDecoder decoder(frame->payload(), header.first_seq, header.base_time, header.count);
+        RecordView record;
+        for (;;) {
+            KLOG_TRY_ASSIGN(const bool more, decoder.next(record));
+            if (!more) break;
+            index.add_topic(header.log_id, record.topic, record.seq);
+        }
+        index.add_frame(header.log_id, header.first_seq, header.count, header.base_time,
+                        record.time, header.offset);
+    }
+}
+
+Status FileCatalog::open(std::vector<std::string>& notices) {
+    for (const WalFileInfo& file : wal_.files()) {
+        Entry entry;
+        entry.closed = file.closed;
+        const std::uint64_t wal_id = file.header.wal_id;
+        std::optional<std::array<WalLogIndex, 2>> known;
+        if (file.closed) known = load_wal_file_index(env_, index_path(wal_id), wal_id, file.end);
+        if (known) {
+            entry.logs = std::move(*known);
+            for (WalLogIndex& log : entry.logs) log.topics = {};
+            entry.indexed = true;
+        } else {
+            KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id));
+            for (const LogId log : kLogIds) entry.logs[index_of(log)] = scanned.log(log);
+            if (file.closed) {
+                notices.push_back("the index of WAL file " + std::to_string(wal_id) +
+                                  " was made anew");
+            } else {
+                entry.growing = std::move(scanned);
+            }
+        }
+        MutexLock lock(mutex_);
+        files_[wal_id] = std::move(entry);
+    }
+    return {};
+}
+
+void FileCatalog::add_frame(const FrameHeader& header, Time last_time) {
+    MutexLock lock(mutex_);
+    files_[header.wal_id].growing.add_frame(header.log_id, header.first_seq, header.count,
+                                            header.base_time, last_time, header.offset);
+}
+
+void FileCatalog::file_closed(std::uint64_t wal_id) {
+    MutexLock lock(mutex_);
+    Entry& entry = files_[wal_id];
+    for (const LogId log : kLogIds) entry.logs[index_of(log)] = entry.growing.log(log);
+    entry.growing = WalFileIndex{};
+    entry.closed = true;
+}
+
+bool FileCatalog::missing() const {
+    MutexLock lock(mutex_);
+    return std::any_of(files_.begin(), files_.end(),
+                       [](const auto& file) { return file.second.closed && !file.second.indexed; });
+}
+
+Status FileCatalog::write_missing() {
+    std::vector<std::uint64_t> wanted;
+    {
+        MutexLock lock(mutex_);
+        for (const auto& [wal_id, entry] : files_) {
+            if (entry.closed && !entry.indexed) wanted.push_back(wal_id);
+        }
+    }
+    if (wanted.empty()) return {};
+    KLOG_TRY(env_.create_dirs(dir_));
+    for (const std::uint64_t wal_id : wanted) {
+        KLOG_TRY_ASSIGN(const WalFileIndex scanned, scan(wal_id));
+        Status written = scanned.write(env_, index_path(wal_id), wal_id, end_of(wal_id));
+        // Too many topics for an index: the file is read from its start, which is slow, not wrong.
+        if (!written && written.error().code != Code::too_many) return written;
+        MutexLock lock(mutex_);
+        files_[wal_id].indexed = true;
+    }
+    return {};
+}
+
+std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Seq seq) const {
+    MutexLock lock(mutex_);
+    for (const auto& [wal_id, entry] : files_) {
+        const WalLogIndex index = entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+        if (index.first_seq == Seq{} || index.last_seq < seq) continue;
+        return Place{{wal_id, index.offset_of(seq)}, entry.closed, index.last_seq};
+    }
+    return std::nullopt;
+}
+
+std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const {
+    MutexLock lock(mutex_);
+    for (const auto& [wal_id, entry] : files_) {
+        const WalLogIndex index = entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+        if (index.first_seq == Seq{} || index.last_time < time) continue;
+        return Place{{wal_id, index.offset_of(time)}, entry.closed, index.last_seq};
+    }
+    return std::nullopt;
+}
+
+bool FileCatalog::may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const {
+    if (set.all()) return true;
+    const auto index = load_wal_file_index(env_, index_path(wal_id), wal_id, end_of(wal_id));
+    return !index || (*index)[index_of(log)].may_match(set);
+}
+
+Seq FileCatalog::last_seq(LogId log) const {
+    MutexLock lock(mutex_);
+    Seq last;
+    for (const auto& [wal_id, entry] : files_) {
+        last = std::max(
+            last, (entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log)).last_seq);
+    }
+    return last;
+}
+
+}  // namespace klog

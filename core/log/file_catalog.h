@@ -1,0 +1,72 @@
+// Where the records of each log lie in the WAL's files: by seq, by time, and whether a closed file
+// can hold a topic at all.
+//
+// Threads: any; its own mutex. Files are read without holding it.
+#ifndef KLOG_LOG_FILE_CATALOG_H
+#define KLOG_LOG_FILE_CATALOG_H
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "index/wal_file_index.h"
+#include "segment/wal.h"
+#include "topic/filter.h"
+
+namespace klog {
+
+class FileCatalog {
+public:
+    FileCatalog(Env& env, Wal& wal, std::string index_dir);
+
+    // Loads or rebuilds what is known of every file. Errors: corrupt, io.
+    Status open(std::vector<std::string>& notices);
+
+    // A durable frame of the live file.
+    void add_frame(const FrameHeader& header, Time last_time) KLOG_EXCLUDES(mutex_);
+    void file_closed(std::uint64_t wal_id) KLOG_EXCLUDES(mutex_);
+
+    // Writes the index of each closed file that has none yet.
+    Status write_missing() KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] bool missing() const KLOG_EXCLUDES(mutex_);
+
+    struct Place {
+        WalPosition position;
+        bool closed = false;
+        Seq last_seq;  // the last one of the log in that file, as far as it is known now
+    };
+    // Where to begin to read to see every record of the log with a seq >= seq. nullopt: none.
+    [[nodiscard]] std::optional<Place> find(LogId log, Seq seq) const KLOG_EXCLUDES(mutex_);
+    // The same for records with a time >= time.
+    [[nodiscard]] std::optional<Place> find(LogId log, Time time) const KLOG_EXCLUDES(mutex_);
+    // False: the closed file holds no record of the log that matches. Reads its index.
+    [[nodiscard]] bool may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const
+        KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] Seq last_seq(LogId log) const KLOG_EXCLUDES(mutex_);
+
+    [[nodiscard]] std::string index_path(std::uint64_t wal_id) const;
+
+private:
+    struct Entry {
+        std::array<WalLogIndex, 2> logs;  // without topics
+        WalFileIndex growing;             // the live file's
+        bool closed = false;
+        bool indexed = false;  // its index is on disk
+    };
+    [[nodiscard]] Result<WalFileIndex> scan(std::uint64_t wal_id) const;
+    [[nodiscard]] std::uint64_t end_of(std::uint64_t wal_id) const;
+
+    Env& env_;
+    Wal& wal_;
+    const std::string dir_;
+    mutable Mutex mutex_;
+    std::map<std::uint64_t, Entry> files_ KLOG_GUARDED_BY(mutex_);
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_FILE_CATALOG_H

@@ -1,0 +1,64 @@
+// A group: everything that one sync makes durable. While a group is being synced the next one
+// fills up; what is judged for it sees the states that the unfinished groups before it left.
+#ifndef KLOG_LOG_GROUP_H
+#define KLOG_LOG_GROUP_H
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "index/key_index.h"
+#include "index/memtable.h"
+#include "klog/log.h"
+#include "segment/record_codec.h"
+#include "segment/wal_format.h"
+
+namespace klog {
+
+inline constexpr std::size_t kLogs = 2;
+
+// A frame that records are being added to.
+struct FrameBuild {
+    FrameBuild(LogId log, Seq first_seq, Time base_time);
+    std::shared_ptr<Frame> frame;
+    RecordEncoder encoder;
+    Time last_time;
+};
+
+// What a group does to one log.
+struct GroupPart {
+    std::vector<FrameBuild> frames;
+    // In order; the last one of a slot counts.
+    std::vector<std::pair<HeadTable::Slot*, HeadEntry>> heads;
+    std::vector<std::pair<IdTable::Slot*, IdEntry>> ids;
+    std::vector<std::pair<SessionTable::Slot*, SessionEntry>> sessions;
+    // Views into the batches' memory.
+    std::vector<std::pair<std::string_view, std::string_view>> new_keys;
+    std::unordered_map<std::string_view, TopicCount> topics;
+    std::string_view last_topic;
+    TopicCount* last_count = nullptr;
+    std::vector<std::pair<std::string, std::string>> settings;  // topic, value
+    std::uint64_t settings_seq = 0;
+    Seq last_seq;
+    Time last_time;
+    std::uint64_t records = 0;
+};
+
+struct Group {
+    std::uint64_t number = 0;
+    std::array<GroupPart, kLogs> parts;
+    std::vector<std::unique_ptr<WriteBatch>> batches;
+    std::size_t bytes = 0;
+    bool sealed = false;  // nothing may join any more
+    [[nodiscard]] bool empty() const { return batches.empty(); }
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_GROUP_H

@@ -1,0 +1,145 @@
+// Listings: the key index and what it does not hold yet, merged.
+#include <algorithm>
+#include <iterator>
+
+#include "log/log_impl.h"
+#include "log/prepare.h"
+#include "topic/topic.h"
+
+namespace klog {
+namespace {
+
+Status check_limit(std::size_t limit) {
+    if (limit >= 1 && limit <= LogImpl::kPageRowsMax) return {};
+    return Error{Code::bad_option,
+                 "a page has 1 to " + std::to_string(LogImpl::kPageRowsMax) + " rows, not " +
+                     std::to_string(limit),
+                 {}};
+}
+
+}  // namespace
+
+// A broken key index deletes itself and says so once; filled again, it answers.
+template <class Answer>
+Result<Answer> LogImpl::with_key_index(const std::function<Result<Answer>()>& list) {
+    Result<Answer> page = list();
+    if (page.ok() || page.error().code != Code::corrupt) return page;
+    return list();
+}
+
+Result<Page<KeyRow>> LogImpl::keys(std::string_view space, std::string_view prefix,
+                                   std::string_view after, bool deleted, std::size_t limit) {
+    KLOG_TRY(check_space(space));
+    KLOG_TRY(check_limit(limit));
+    return with_key_index<Page<KeyRow>>(
+        [&] { return key_page(space, prefix, after, deleted, limit); });
+}
+
+Result<Page<KeyRow>> LogImpl::key_page(std::string_view space, std::string_view prefix,
+                                       std::string_view after, bool deleted, std::size_t limit) {
+    KLOG_TRY(flusher_.catch_up(core_));
+    Page<KeyRow> page;
+    std::string cursor(after);
+    for (;;) {
+        // Pending first: what moves to the key index between the two calls is seen twice, not
+        // never.
+        const std::vector<std::string> pending =
+            core_.pending.keys(space, prefix, cursor, limit + 1);
+        KLOG_TRY_ASSIGN(const std::vector<std::string> indexed,
+                        core_.key_index->keys(space, prefix, cursor, limit + 1));
+        std::vector<std::string> names;
+        std::set_union(pending.begin(), pending.end(), indexed.begin(), indexed.end(),
+                       std::back_inserter(names));
+        if (names.size() > limit + 1) names.resize(limit + 1);
+        if (names.empty()) return page;
+        std::vector<Hash128> hashes;
+        hashes.reserve(names.size());
+        for (const std::string& name : names) {
+            hashes.push_back(entity_hash(wal_.hash_key(), space, name));
+        }
+        std::vector<HeadEntry> heads;
+        KLOG_TRY(heads_of(hashes, heads));
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            const HeadEntry& head = heads[i];
+            if (head.state == EntityState::absent) continue;
+            if (head.state == EntityState::deleted && !deleted) continue;
+            if (page.rows.size() == limit) {
+                page.more = true;
+                return page;
+            }
+            page.rows.push_back(
+                KeyRow{names[i], EntityHead{head.state, head.version, head.last_seq}});
+        }
+        if (names.size() <= limit) return page;
+        cursor = names.back();
+    }
+}
+
+Result<std::vector<std::pair<std::string, TopicCount>>> LogImpl::topic_page(std::string_view prefix,
+                                                                            std::string_view after,
+                                                                            std::size_t limit) {
+    // Counts are added, so the two parts must be of one moment: a flush between the two calls is
+    // seen by the watermark, and the page is read again.
+    for (;;) {
+        KLOG_TRY(flusher_.catch_up(core_));
+        const std::uint64_t before = core_.pending_after.load();
+        auto pending = core_.pending.topics(prefix, after, limit);
+        KLOG_TRY_ASSIGN(auto indexed, core_.key_index->topics(prefix, after, limit));
+        KLOG_TRY_ASSIGN(const Seq watermark, core_.key_index->watermark());
+        if (core_.pending_after.load() != before || watermark.value != before) continue;
+        TopicCounts rows;
+        auto a = indexed.begin();
+        auto b = pending.begin();
+        while ((a != indexed.end() || b != pending.end()) && rows.size() < limit) {
+            if (b == pending.end() || (a != indexed.end() && a->first < b->first)) {
+                rows.push_back(std::move(*a++));
+            } else if (a == indexed.end() || b->first < a->first) {
+                rows.push_back(std::move(*b++));
+            } else {
+                add_count(a->second, b->second);
+                rows.push_back(std::move(*a++));
+                ++b;
+            }
+        }
+        return rows;
+    }
+}
+
+Result<Page<TopicRow>> LogImpl::topics(std::string_view filter, std::string_view after,
+                                       std::size_t limit) {
+    KLOG_TRY_ASSIGN(const Filter compiled, Filter::parse(filter));
+    KLOG_TRY(check_limit(limit));
+    const std::string prefix = compiled.literal_prefix();
+    Page<TopicRow> page;
+    std::string cursor(after);
+    for (;;) {
+        KLOG_TRY_ASSIGN(const auto rows, topic_page(prefix, cursor, kPageRowsMax));
+        for (const auto& [topic, count] : rows) {
+            if (!compiled.matches(topic)) continue;
+            if (page.rows.size() == limit) {
+                page.more = true;
+                return page;
+            }
+            page.rows.push_back(TopicRow{topic, count.records, count.last_seq});
+        }
+        if (rows.size() < kPageRowsMax) return page;
+        cursor = rows.back().first;
+    }
+}
+
+Result<Seq> LogImpl::head(std::string_view filter) {
+    KLOG_TRY_ASSIGN(const Filter compiled, Filter::parse(filter));
+    const std::string prefix = compiled.literal_prefix();
+    Seq newest;
+    std::string cursor;
+    for (;;) {
+        KLOG_TRY_ASSIGN(const auto rows, topic_page(prefix, cursor, kPageRowsMax));
+        for (const auto& [topic, count] : rows) {
+            if (count.last_seq > newest && compiled.matches(topic)) newest = count.last_seq;
+        }
+        if (rows.size() < kPageRowsMax) return newest;
+        cursor = rows.back().first;
+    }
+}
+
+}  // namespace klog

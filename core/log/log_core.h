@@ -1,0 +1,41 @@
+// Everything that belongs to one log of a store: its sequencer, its newest frames and followers,
+// its runs and its key index.
+//
+// The sequencer is guarded by the pipeline's mutex; the rest guards itself.
+#ifndef KLOG_LOG_LOG_CORE_H
+#define KLOG_LOG_LOG_CORE_H
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "index/key_index.h"
+#include "index/runs.h"
+#include "klog/options.h"
+#include "log/live_tail.h"
+#include "log/pending_index.h"
+#include "log/sequencer.h"
+
+namespace klog {
+
+struct LogCore {
+    LogCore(LogId log_id, const StoreOptions& options)
+        : id(log_id),
+          sequencer(log_id, options.session_seconds, pending),
+          tail(options.tail_cache_bytes) {}
+
+    const LogId id;
+    PendingIndex pending;
+    Sequencer sequencer;
+    LiveTail tail;
+    std::unique_ptr<RunSet> runs;
+    std::unique_ptr<KeyIndex> key_index;
+    std::atomic<std::uint64_t> settings_seq{0};
+    // The key index and `pending` together hold everything behind this; see KeyIndexer.
+    std::atomic<std::uint64_t> pending_after{0};
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_LOG_CORE_H

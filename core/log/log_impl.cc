@@ -1,0 +1,282 @@
+#include "log/log_impl.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+
+#include "log/prepare.h"
+#include "log/scan.h"
+#include "topic/topic.h"
+
+namespace klog {
+namespace {
+
+EntityHead entity_head(const HeadEntry& entry) {
+    return EntityHead{entry.state, entry.version, entry.last_seq};
+}
+
+Error no_such_key(std::string_view space, std::string_view key) {
+    return Error{Code::not_found,
+                 "no record of key \"" + std::string(key) + "\" in \"" + std::string(space) + "\"",
+                 {}};
+}
+
+}  // namespace
+
+LogImpl::LogImpl(LogCore& core, Wal& wal, FileCatalog& catalog, Pipeline& pipeline,
+                 Flusher& flusher)
+    : core_(core), wal_(wal), catalog_(catalog), pipeline_(pipeline), flusher_(flusher) {}
+
+FrameSource LogImpl::source() const { return {core_.id, wal_, catalog_, core_.tail}; }
+
+void LogImpl::append(std::unique_ptr<WriteBatch> batch) {
+    batch->prepared.reset();
+    pipeline_.append(core_.id, std::move(batch));
+}
+
+Seq LogImpl::head() const { return core_.tail.head(); }
+
+Status LogImpl::heads_of(const std::vector<Hash128>& hashes, std::vector<HeadEntry>& heads) const {
+    heads.assign(hashes.size(), HeadEntry{});
+    std::vector<Hash128> missing;
+    std::vector<std::size_t> owners;
+    pipeline_.with_state([&] {
+        for (std::size_t i = 0; i < hashes.size(); ++i) {
+            if (const HeadTable::Slot* slot = core_.sequencer.memtable().heads.find(hashes[i])) {
+                heads[i] = slot->durable;
+            } else {
+                missing.push_back(hashes[i]);
+                owners.push_back(i);
+            }
+        }
+    });
+    if (missing.empty() || core_.runs->runs() == 0) return {};
+    std::vector<std::optional<HeadEntry>> found(missing.size());
+    KLOG_TRY(core_.runs->find_heads(missing, found));
+    for (std::size_t i = 0; i < owners.size(); ++i) {
+        if (found[i]) heads[owners[i]] = *found[i];
+    }
+    return {};
+}
+
+Result<EntityHead> LogImpl::entity(std::string_view space, std::string_view key) {
+    KLOG_TRY(check_space(space));
+    KLOG_TRY(check_key(key));
+    std::vector<HeadEntry> heads;
+    KLOG_TRY(heads_of({entity_hash(wal_.hash_key(), space, key)}, heads));
+    return entity_head(heads[0]);
+}
+
+Result<OwnedRecord> LogImpl::record_at(Seq seq) {
+    FrameSource frames = source();
+    KLOG_TRY_ASSIGN(const FrameSource::Found found, frames.find(seq, nullptr));
+    const FrameHeader& header = found.frame->header;
+    RecordDecoder decoder(found.frame->payload(), header.first_seq, header.base_time, header.count);
+    OwnedRecord record;
+    for (;;) {
+        KLOG_TRY_ASSIGN(const bool more, decoder.next(record.view));
+        if (!more) {
+            return Error{Code::corrupt, "seq " + std::to_string(seq.value) + " is missing", {}};
+        }
+        if (record.view.seq == seq) break;
+    }
+    record.pin = found.frame;
+    return record;
+}
+
+Result<OwnedRecord> LogImpl::get(std::string_view space, std::string_view key,
+                                 std::optional<Version> version) {
+    KLOG_TRY_ASSIGN(const EntityHead head, entity(space, key));
+    if (head.version == Version{}) return no_such_key(space, key);
+    if (!version || *version == head.version) return record_at(head.last_seq);
+    if (*version > head.version || *version == Version{}) {
+        Error error = no_such_key(space, key);
+        error.message = "version " + std::to_string(version->value) +
+                        " does not exist, the newest is " + std::to_string(head.version.value);
+        return error;
+    }
+    ReadOptions options;
+    options.filters = {std::string(space) + "/#"};
+    options.key = std::string(key);
+    options.until_seq = head.last_seq;
+    KLOG_TRY_ASSIGN(const std::unique_ptr<Reader> reader, read(options));
+    for (;;) {
+        KLOG_TRY_ASSIGN(ReadChunk chunk, reader->read(256U * 1024, 1000));
+        for (const RecordView& record : chunk.records) {
+            if (record.version == *version) return record_at(record.seq);
+        }
+        if (chunk.end) return no_such_key(space, key);
+    }
+}
+
+Result<Seq> LogImpl::before_time(Time time, Seq head) {
+    const std::optional<FileCatalog::Place> place = catalog_.find(core_.id, time);
+    if (!place) return head;
+    KLOG_TRY_ASSIGN(const auto reader,
+                    wal_.open_file(place->position.wal_id, place->position.offset));
+    for (;;) {
+        KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader->next());
+        if (!frame) return head;
+        const FrameHeader& header = frame->header;
+        if (header.log_id != core_.id) continue;
+        RecordDecoder decoder(frame->payload(), header.first_seq, header.base_time, header.count);
+        RecordView record;
+        for (;;) {
+            KLOG_TRY_ASSIGN(const bool more, decoder.next(record));
+            if (!more) break;
+            if (record.time >= time) return Seq{std::min(record.seq.value - 1, head.value)};
+        }
+    }
+}
+
+// Looks through windows before `end`, each four times the last, until one holds enough.
+Result<Seq> LogImpl::before_last(const ReadOptions& options, const FilterSet& set, Seq end) {
+    const std::uint64_t count = options.from.count;
+    if (count == 0) return end;
+    std::uint64_t window = std::max<std::uint64_t>(count * 2, 1024);
+    for (;; window *= 4) {
+        const Seq after{end.value > window ? end.value - window : 0};
+        LogReader reader(source(), core_.tail, set, options.key,
+                         LogReader::Range{after, end, false, options.until_time});
+        std::vector<Seq> newest(static_cast<std::size_t>(std::min(count, window)));
+        std::uint64_t found = 0;
+        for (;;) {
+            KLOG_TRY_ASSIGN(const ReadChunk chunk, reader.read(1U << 20U, 4096));
+            for (const RecordView& record : chunk.records) {
+                newest[static_cast<std::size_t>(found++ % newest.size())] = record.seq;
+            }
+            if (chunk.end) break;
+        }
+        if (found >= count) {
+            return Seq{newest[static_cast<std::size_t>(found % count)].value - 1};
+        }
+        if (after == Seq{}) return Seq{};
+    }
+}
+
+Result<Seq> LogImpl::start_of(const ReadOptions& options, const FilterSet& set, Seq head) {
+    switch (options.from.form) {
+        case ReadFrom::Form::start:
+            return Seq{};
+        case ReadFrom::Form::end:
+            return head;
+        case ReadFrom::Form::after:
+            return options.from.seq;
+        case ReadFrom::Form::from:
+            return Seq{options.from.seq.value == 0 ? 0 : options.from.seq.value - 1};
+        case ReadFrom::Form::time:
+            return before_time(options.from.time, head);
+        case ReadFrom::Form::last: {
+            const Seq end = options.until_seq ? std::min(*options.until_seq, head) : head;
+            return before_last(options, set, end);
+        }
+    }
+    return Error{Code::bug, "an unknown start of a read", {}};
+}
+
+Result<std::unique_ptr<Reader>> LogImpl::read(const ReadOptions& options) {
+    KLOG_TRY_ASSIGN(FilterSet set, FilterSet::parse(options.filters, options.not_filters));
+    if (options.key) KLOG_TRY(check_key(*options.key));
+    const Seq head = core_.tail.head();
+    KLOG_TRY_ASSIGN(const Seq after, start_of(options, set, head));
+    LogReader::Range range;
+    range.after = after;
+    range.follow = options.follow;
+    range.until_time = options.until_time;
+    range.end = options.follow ? Seq{~0ULL} : head;
+    if (options.until_seq) range.end = std::min(range.end, *options.until_seq);
+    std::unique_ptr<Reader> reader =
+        std::make_unique<LogReader>(source(), core_.tail, std::move(set), options.key, range);
+    return reader;
+}
+
+Result<std::vector<Log::SessionLine>> LogImpl::session_lines(const SessionId& session,
+                                                             std::uint64_t first_line,
+                                                             std::uint64_t last_line, Seq after) {
+    std::vector<SessionLine> lines;
+    FrameSource frames = source();
+    KLOG_TRY(for_each_record(frames, after, head(), nullptr, [&](const RecordView& record) {
+        if (record.session_line >= first_line && record.session_line <= last_line &&
+            record.session == session) {
+            lines.push_back(SessionLine{record.session_line, record.seq, record.version});
+        }
+        return Status{};
+    }));
+    return lines;
+}
+
+Result<Seq> LogImpl::write_internal(std::string_view topic, std::string_view value) {
+    struct Waiter {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::optional<WriteResult> result;
+    };
+    auto waiter = std::make_shared<Waiter>();
+    auto batch = std::make_unique<WriteBatch>();
+    WriteRecord record;
+    record.topic = batch->keep(std::string(topic));
+    record.value = batch->keep(std::string(value));
+    record.kind = Kind::settings;
+    record.encoding = Encoding::bytes;
+    batch->records.push_back(record);
+    batch->prepared = std::make_shared<WriteBatch::Prepared>();
+    batch->prepared->internal = true;
+    batch->done = [waiter](std::unique_ptr<WriteBatch> done) {
+        const std::lock_guard lock(waiter->mutex);
+        waiter->result = done->results.at(0);
+        waiter->changed.notify_all();
+    };
+    pipeline_.append(core_.id, std::move(batch));
+    std::unique_lock lock(waiter->mutex);
+    waiter->changed.wait(lock, [&] { return waiter->result.has_value(); });
+    if (waiter->result->outcome == WriteResult::Outcome::written) return waiter->result->seq;
+    return *waiter->result->error;
+}
+
+Result<Seq> LogImpl::put_setting(std::string_view name, std::string_view value) {
+    return write_internal(std::string(kSettingsTopicPrefix) + std::string(name), value);
+}
+
+std::optional<std::string> LogImpl::setting(std::string_view name) const {
+    const std::string topic = std::string(kSettingsTopicPrefix) + std::string(name);
+    return pipeline_.with_state([&]() -> std::optional<std::string> {
+        const SettingsMap& settings = core_.sequencer.settings();
+        const auto at = settings.find(topic);
+        if (at == settings.end()) return std::nullopt;
+        return at->second;
+    });
+}
+
+std::uint64_t LogImpl::settings_seq() const {
+    return core_.settings_seq.load(std::memory_order_relaxed);
+}
+
+Result<Seq> LogImpl::write_checkpoint() {
+    const std::string value = pipeline_.with_state([&] {
+        const SettingsMap& settings = core_.sequencer.settings();
+        return settings.empty() ? std::string() : encode_settings(settings);
+    });
+    if (value.empty()) return Seq{};
+    return write_internal(kCheckpointTopic, value);
+}
+
+LogStats LogImpl::stats() const {
+    LogStats stats;
+    stats.head = head();
+    pipeline_.with_state([&] {
+        const Sequencer::Counters& counters = core_.sequencer.counters();
+        stats.last_time = core_.sequencer.durable().last_time;
+        stats.records_written = counters.written;
+        stats.refused = counters.refused;
+        stats.duplicates = counters.duplicates;
+        stats.memtable_bytes = core_.sequencer.memtable().bytes();
+    });
+    stats.groups = pipeline_.groups();
+    stats.queue_bytes = pipeline_.queue_bytes();
+    stats.runs = core_.runs->runs();
+    stats.readers = core_.tail.followers();
+    stats.key_index_seq = Seq{core_.pending_after.load()};
+    return stats;
+}
+
+}  // namespace klog

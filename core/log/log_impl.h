@@ -1,0 +1,81 @@
+// Log over the parts of a store.
+#ifndef KLOG_LOG_LOG_IMPL_H
+#define KLOG_LOG_LOG_IMPL_H
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "klog/log.h"
+#include "log/file_catalog.h"
+#include "log/flusher.h"
+#include "log/log_core.h"
+#include "log/log_reader.h"
+#include "log/pipeline.h"
+
+namespace klog {
+
+class LogImpl final : public Log {
+public:
+    // Rows a page of a listing may have, and what one step asks the key index for.
+    static constexpr std::size_t kPageRowsMax = 10'000;
+
+    LogImpl(LogCore& core, Wal& wal, FileCatalog& catalog, Pipeline& pipeline, Flusher& flusher);
+
+    void append(std::unique_ptr<WriteBatch> batch) override;
+    Seq head() const override;
+    Result<Seq> head(std::string_view filter) override;
+    Result<EntityHead> entity(std::string_view space, std::string_view key) override;
+    Result<OwnedRecord> get(std::string_view space, std::string_view key,
+                            std::optional<Version> version) override;
+    Result<std::unique_ptr<Reader>> read(const ReadOptions& options) override;
+    Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
+                              std::string_view after, bool deleted, std::size_t limit) override;
+    Result<Page<TopicRow>> topics(std::string_view filter, std::string_view after,
+                                  std::size_t limit) override;
+    Result<std::vector<SessionLine>> session_lines(const SessionId& session,
+                                                   std::uint64_t first_line,
+                                                   std::uint64_t last_line, Seq after) override;
+    Result<Seq> put_setting(std::string_view name, std::string_view value) override;
+    std::optional<std::string> setting(std::string_view name) const override;
+    std::uint64_t settings_seq() const override;
+    LogStats stats() const override;
+
+    // All settings as one record, for the next WAL file's header; its seq. 0: there are none.
+    Result<Seq> write_checkpoint();
+
+private:
+    [[nodiscard]] FrameSource source() const;
+    [[nodiscard]] Result<Seq> write_internal(std::string_view topic, std::string_view value);
+    [[nodiscard]] Result<OwnedRecord> record_at(Seq seq);
+    [[nodiscard]] Status heads_of(const std::vector<Hash128>& hashes,
+                                  std::vector<HeadEntry>& heads) const;
+    [[nodiscard]] Result<Seq> start_of(const ReadOptions& options, const FilterSet& set, Seq head);
+    [[nodiscard]] Result<Seq> before_time(Time time, Seq head);
+    [[nodiscard]] Result<Seq> before_last(const ReadOptions& options, const FilterSet& set,
+                                          Seq end);
+    using TopicCounts = std::vector<std::pair<std::string, TopicCount>>;
+    [[nodiscard]] Result<TopicCounts> topic_page(std::string_view prefix, std::string_view after,
+                                                 std::size_t limit);
+    [[nodiscard]] Result<TopicCounts> merged_topics(std::string_view prefix, std::string_view after,
+                                                    std::size_t limit);
+    [[nodiscard]] Result<Page<KeyRow>> key_page(std::string_view space, std::string_view prefix,
+                                                std::string_view after, bool deleted,
+                                                std::size_t limit);
+    template <class Answer>
+    [[nodiscard]] Result<Answer> with_key_index(const std::function<Result<Answer>()>& list);
+
+    LogCore& core_;
+    Wal& wal_;
+    FileCatalog& catalog_;
+    Pipeline& pipeline_;
+    Flusher& flusher_;
+    mutable std::atomic<std::uint64_t> readers_{0};
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_LOG_IMPL_H

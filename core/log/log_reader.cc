@@ -1,0 +1,214 @@
+#include "log/log_reader.h"
+
+#include <algorithm>
+
+namespace klog {
+
+FrameSource::FrameSource(LogId log, Wal& wal, const FileCatalog& catalog, const LiveTail& tail)
+    : log_(log), wal_(wal), catalog_(catalog), tail_(tail) {}
+
+bool FrameSource::in_memory(Seq seq) const { return tail_.frame_of(seq) != nullptr; }
+
+Status FrameSource::open_disk(Seq seq, const FilterSet* filter, Found& found) {
+    const std::optional<FileCatalog::Place> place = catalog_.find(log_, seq);
+    if (!place) {
+        return Error{Code::corrupt, "no WAL file holds seq " + std::to_string(seq.value),
+                     "restore the data directory from a copy"};
+    }
+    if (filter != nullptr && place->closed &&
+        !catalog_.may_match(place->position.wal_id, log_, *filter)) {
+        found.skipped_to = place->last_seq;
+        return {};
+    }
+    KLOG_TRY_ASSIGN(disk_, wal_.open_file(place->position.wal_id, place->position.offset));
+    disk_next_ = seq;
+    return {};
+}
+
+Result<FrameSource::Found> FrameSource::find(Seq seq, const FilterSet* filter) {
+    Found found;
+    found.frame = tail_.frame_of(seq);
+    if (found.frame) {
+        disk_.reset();
+        return found;
+    }
+    bool reopened = false;
+    for (;;) {
+        if (!disk_ || disk_next_ != seq) {
+            KLOG_TRY(open_disk(seq, filter, found));
+            if (found.skipped_to != Seq{}) return found;
+            reopened = true;
+        }
+        KLOG_TRY_ASSIGN(std::shared_ptr<const Frame> frame, disk_->next());
+        if (!frame) {  // the end of that file, as it was when it was opened
+            disk_.reset();
+            if (!reopened) continue;
+            return Error{Code::corrupt, "seq " + std::to_string(seq.value) + " is missing",
+                         "klog reads on behind it with --after"};
+        }
+        const FrameHeader& header = frame->header;
+        if (header.log_id != log_ || header.count == 0) continue;
+        const Seq behind{header.first_seq.value + header.count};
+        if (behind <= seq) continue;
+        disk_next_ = behind;
+        found.frame = std::move(frame);
+        return found;
+    }
+}
+
+LogReader::LogReader(FrameSource source, LiveTail& tail, FilterSet set,
+                     std::optional<std::string> key, const Range& range)
+    : source_(std::move(source)),
+      tail_(tail),
+      set_(std::move(set)),
+      key_(std::move(key)),
+      range_(range),
+      read_to_(range.after),
+      cell_(std::make_shared<WakeCell>()) {}
+
+LogReader::~LogReader() {
+    cell_->set(nullptr);
+    if (follower_) tail_.unfollow(*follower_);
+}
+
+bool LogReader::ready_in_memory() {
+    if (follower_ || at_end() || frame_) return true;
+    const Seq next{read_to_.value + 1};
+    return next > tail_.head() || source_.in_memory(next);
+}
+
+bool LogReader::matches(const RecordView& record) {
+    if (key_ && (!record.has_key || record.key != *key_)) return false;
+    // Records of a frame share their topics' bytes.
+    if (record.topic.data() == last_topic_ && record.topic.size() == last_topic_size_) {
+        return last_match_;
+    }
+    last_topic_ = record.topic.data();
+    last_topic_size_ = record.topic.size();
+    last_match_ = set_.matches(record.topic);
+    return last_match_;
+}
+
+Status LogReader::open_frame(ReadChunk& chunk, std::size_t& looked_at) {
+    const Seq next{read_to_.value + 1};
+    KLOG_TRY_ASSIGN(FrameSource::Found found, source_.find(next, &set_));
+    if (!found.frame) {
+        read_to_ = std::min(found.skipped_to, range_.end);
+        looked_at += 64 * 1024;  // reading a file's index is work too
+        return {};
+    }
+    frame_ = std::move(found.frame);
+    const FrameHeader& header = frame_->header;
+    decoder_.emplace(frame_->payload(), header.first_seq, header.base_time, header.count);
+    last_topic_ = nullptr;
+    looked_at += frame_->bytes.size();
+    (void)chunk;
+    return {};
+}
+
+// False: the chunk is full.
+Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
+                                   std::size_t records_max) {
+    bool pinned = false;
+    for (;;) {
+        RecordView record;
+        if (held_) {
+            record = *held_;
+            held_.reset();
+        } else {
+            KLOG_TRY_ASSIGN(const bool more, decoder_->next(record));
+            if (!more) break;
+            if (record.seq <= read_to_) continue;
+        }
+        if (record.seq > range_.end) {
+            read_to_ = range_.end;
+            return true;
+        }
+        if (range_.until_time && record.time > *range_.until_time) {
+            ended_ = true;
+            return true;
+        }
+        if (!matches(record)) {
+            read_to_ = record.seq;
+            continue;
+        }
+        const std::size_t bytes =
+            record.value.size() + record.topic.size() + record.key.size() + 64;
+        if (!chunk.records.empty() && (bytes > bytes_left || chunk.records.size() >= records_max)) {
+            held_ = record;
+            return false;
+        }
+        if (!pinned) chunk.pins.push_back(frame_);
+        pinned = true;
+        chunk.records.push_back(record);
+        bytes_left -= std::min(bytes, bytes_left);
+        read_to_ = record.seq;
+    }
+    frame_.reset();
+    decoder_.reset();
+    return true;
+}
+
+Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max) {
+    std::size_t looked_at = 0;
+    std::size_t bytes_left = bytes_max;
+    while (!at_end() && looked_at < kScanBytes) {
+        if (!frame_) {
+            if (read_to_ >= tail_.head()) return {};
+            KLOG_TRY(open_frame(chunk, looked_at));
+            continue;
+        }
+        KLOG_TRY_ASSIGN(const bool room, scan_frame(chunk, bytes_left, records_max));
+        if (!room || bytes_left == 0 || chunk.records.size() >= records_max) return {};
+    }
+    return {};
+}
+
+void LogReader::take_live(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max) {
+    LiveTail::Taken taken = tail_.take(*follower_, records_max, bytes_max);
+    if (taken.fell_behind) {
+        tail_.unfollow(*follower_);
+        follower_.reset();
+    }
+    for (const LiveTail::Match& match : taken.matches) {
+        const RecordView& record = match.record();
+        if (record.seq > range_.end) break;
+        if (range_.until_time && record.time > *range_.until_time) {
+            ended_ = true;
+            break;
+        }
+        chunk.records.push_back(record);
+        if (chunk.pins.empty() || chunk.pins.back() != match.frame) {
+            chunk.pins.push_back(match.frame);
+        }
+        read_to_ = record.seq;
+    }
+    if (!ended_) read_to_ = std::min(std::max(read_to_, taken.read_to), range_.end);
+}
+
+Result<ReadChunk> LogReader::read(std::size_t bytes_max, std::size_t records_max) {
+    ReadChunk chunk;
+    if (records_max == 0) records_max = 1;
+    if (follower_) {
+        take_live(chunk, bytes_max, records_max);
+    } else if (!at_end()) {
+        KLOG_TRY(scan(chunk, bytes_max, records_max));
+        if (range_.follow && !at_end() && !frame_) {
+            follower_ = tail_.follow(set_, key_, read_to_, cell_);
+        }
+    }
+    chunk.read_to = read_to_;
+    chunk.head = tail_.head();
+    chunk.end = at_end();
+    return chunk;
+}
+
+void LogReader::on_ready(std::function<void()> wake) {
+    cell_->set(wake);
+    if (!wake) return;
+    const bool news =
+        at_end() || frame_ || (follower_ ? tail_.has_news(*follower_) : read_to_ < tail_.head());
+    if (news) cell_->run();
+}
+
+}  // namespace klog

@@ -1,0 +1,97 @@
+// A cursor over one log: from memory where the newest frames are, else from the WAL's files; a
+// follower that has caught up is handed what matches.
+#ifndef KLOG_LOG_LOG_READER_H
+#define KLOG_LOG_LOG_READER_H
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "klog/log.h"
+#include "log/file_catalog.h"
+#include "log/live_tail.h"
+#include "segment/record_codec.h"
+#include "segment/wal.h"
+#include "topic/filter.h"
+
+namespace klog {
+
+// Frames of one log in seq order, from a seq on, up to the durable head.
+class FrameSource {
+public:
+    FrameSource(LogId log, Wal& wal, const FileCatalog& catalog, const LiveTail& tail);
+
+    // The frame that holds seq. Precondition: seq <= the durable head. With a filter, closed files
+    // in which nothing can match are passed over: then `skipped_to` is the last seq of such a file
+    // and the frame is null. Errors: corrupt (also where the log has no such seq), io.
+    struct Found {
+        std::shared_ptr<const Frame> frame;
+        Seq skipped_to;
+    };
+    [[nodiscard]] Result<Found> find(Seq seq, const FilterSet* filter);
+    [[nodiscard]] bool in_memory(Seq seq) const;
+
+private:
+    Status open_disk(Seq seq, const FilterSet* filter, Found& found);
+
+    LogId log_;
+    Wal& wal_;
+    const FileCatalog& catalog_;
+    const LiveTail& tail_;
+    std::unique_ptr<WalFrameReader> disk_;
+    Seq disk_next_;  // the seq behind the last frame that disk_ gave
+};
+
+class LogReader final : public Reader {
+public:
+    struct Range {
+        Seq after;
+        Seq end;  // the last seq, unless it follows without an until
+        bool follow = false;
+        std::optional<Time> until_time;
+    };
+    LogReader(FrameSource source, LiveTail& tail, FilterSet set, std::optional<std::string> key,
+              const Range& range);
+    ~LogReader() override;
+    LogReader(const LogReader&) = delete;
+    LogReader& operator=(const LogReader&) = delete;
+
+    bool ready_in_memory() override;
+    Result<ReadChunk> read(std::size_t bytes_max, std::size_t records_max) override;
+    void on_ready(std::function<void()> wake) override;
+    Seq begin_after() const override { return range_.after; }
+    Seq end_at() const override { return range_.end; }
+
+    // How much one read() looks at before it returns, found or not. Unit: bytes.
+    static constexpr std::size_t kScanBytes = 2U << 20U;
+
+private:
+    [[nodiscard]] bool matches(const RecordView& record);
+    Status scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
+    Result<bool> scan_frame(ReadChunk& chunk, std::size_t& bytes_left, std::size_t records_max);
+    Status open_frame(ReadChunk& chunk, std::size_t& looked_at);
+    void take_live(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
+    [[nodiscard]] bool at_end() const { return read_to_ >= range_.end || ended_; }
+
+    FrameSource source_;
+    LiveTail& tail_;
+    FilterSet set_;
+    std::optional<std::string> key_;
+    Range range_;
+    Seq read_to_;
+    bool ended_ = false;  // until_time was met
+
+    std::shared_ptr<const Frame> frame_;  // being decoded
+    std::optional<RecordDecoder> decoder_;
+    std::optional<RecordView> held_;    // decoded, but the chunk was full
+    const char* last_topic_ = nullptr;  // within frame_
+    std::size_t last_topic_size_ = 0;
+    bool last_match_ = false;
+
+    std::shared_ptr<WakeCell> cell_;
+    std::optional<std::uint64_t> follower_;
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_LOG_READER_H

@@ -1,0 +1,126 @@
+// The commit pipeline of a store: batches → open group → WAL and one sync → publish → answers.
+//
+// Whoever calls append() judges its batch into the open group. If nobody commits just then, that
+// thread leads: it takes the open group, writes and syncs it, publishes it and gives the answers,
+// once; what has gathered meanwhile goes to the lent writer thread. Without one the leader goes
+// on until nothing is left. While a group syncs, the next one fills.
+//
+// A group that could not be written takes the open group with it, since that was judged on top of
+// it; both are answered as absent. A failed sync is final: both are answered as unknown, and
+// nothing is written any more (promise 9 of klog-durability.7).
+#ifndef KLOG_LOG_PIPELINE_H
+#define KLOG_LOG_PIPELINE_H
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "base/mutex.h"
+#include "klog/env.h"
+#include "klog/log.h"
+#include "log/file_catalog.h"
+#include "log/group.h"
+#include "log/log_core.h"
+#include "segment/wal.h"
+
+namespace klog {
+
+class Pipeline {
+public:
+    Pipeline(Env& env, const StoreOptions& options, Wal& wal, FileCatalog& catalog,
+             std::array<LogCore*, kLogs> logs);
+
+    // See Log::append.
+    void append(LogId log, std::unique_ptr<WriteBatch> batch) KLOG_EXCLUDES(mutex_);
+
+    // Lends a thread; see Store::run_writer.
+    void run_writer(std::stop_token stop) KLOG_EXCLUDES(mutex_);
+
+    // An empty frame, if nothing is being written just now and the watermark lags behind.
+    Status mark_idle() KLOG_EXCLUDES(mutex_);
+
+    // Nothing new is taken; returns when everything that was taken is answered.
+    void stop() KLOG_EXCLUDES(mutex_);
+
+    // Runs f while nothing is judged or published; f sees durable states only in their `durable`
+    // fields. For the flusher, stats and look-ups. Must be short.
+    template <class F>
+    auto with_state(F&& f) const KLOG_EXCLUDES(mutex_) {
+        MutexLock lock(mutex_);
+        return f();
+    }
+
+    // What a flush covers: all that is durable just now. Call within with_state.
+    struct DurablePoint {
+        WalPosition position;
+        std::uint64_t groups = 0;
+    };
+    [[nodiscard]] DurablePoint durable_point() const { return durable_point_; }
+
+    // Batches wait while this is true (the flusher lags behind).
+    void hold_back(bool hold) KLOG_EXCLUDES(mutex_);
+
+    // Called after each commit, outside locks, by the committing thread. Must be quick.
+    std::function<void()> after_commit;
+
+    [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t groups() const { return groups_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t last_commit_micros() const {
+        return last_commit_micros_.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::uint64_t queue_bytes() const KLOG_EXCLUDES(mutex_);
+
+private:
+    using Batches = std::vector<std::unique_ptr<WriteBatch>>;
+
+    [[nodiscard]] std::optional<Error> look_up_runs(LogCore& log, WriteBatch& batch)
+        KLOG_EXCLUDES(mutex_);
+    void judge(std::unique_ptr<WriteBatch> batch) KLOG_REQUIRES(mutex_);
+    void admit_waiting() KLOG_REQUIRES(mutex_);
+    [[nodiscard]] bool open_is_full() const KLOG_REQUIRES(mutex_);
+    [[nodiscard]] bool has_work() const KLOG_REQUIRES(mutex_);
+    [[nodiscard]] std::optional<Error> refusal(const WriteBatch& batch) const KLOG_REQUIRES(mutex_);
+
+    void lead() KLOG_EXCLUDES(mutex_);
+    void commit_one() KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] CommitResult write(Group& group);
+    void publish(Group& group) KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] Batches give_up(Group& group, const CommitResult& result) KLOG_EXCLUDES(mutex_);
+    // Leadership goes to the writer, or ends. True: this thread has to go on itself.
+    [[nodiscard]] bool hand_on() KLOG_EXCLUDES(mutex_);
+
+    Env& env_;
+    const std::uint64_t group_bytes_max_;
+    const std::uint64_t queue_bytes_max_;
+    const std::uint64_t value_bytes_max_;
+    Wal& wal_;
+    FileCatalog& catalog_;
+    const std::array<LogCore*, kLogs> logs_;
+
+    mutable Mutex mutex_;
+    std::condition_variable_any changed_;  // leadership, for the writer and stop()
+    std::unique_ptr<Group> open_ KLOG_GUARDED_BY(mutex_);
+    std::deque<std::unique_ptr<WriteBatch>> waiting_ KLOG_GUARDED_BY(mutex_);
+    std::size_t waiting_bytes_ KLOG_GUARDED_BY(mutex_) = 0;
+    bool leading_ KLOG_GUARDED_BY(mutex_) = false;      // somebody commits, or is about to
+    bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;  // … and it is the writer
+    int writers_ KLOG_GUARDED_BY(mutex_) = 0;
+    bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
+    bool held_back_ KLOG_GUARDED_BY(mutex_) = false;
+    DurablePoint durable_point_;
+
+    std::atomic<bool> failed_{false};
+    std::atomic<std::uint64_t> groups_{0};
+    std::atomic<std::uint64_t> last_commit_micros_{0};
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_PIPELINE_H

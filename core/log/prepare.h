@@ -1,0 +1,55 @@
+// What can be found out about a batch before it is judged, outside any lock: are its records well
+// formed, which entities and ids do they touch, and what do the runs know about those.
+#ifndef KLOG_LOG_PREPARE_H
+#define KLOG_LOG_PREPARE_H
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/siphash.h"
+#include "index/memtable.h"
+#include "index/runs.h"
+#include "klog/log.h"
+
+namespace klog {
+
+// Domains keep hashes of different things apart under one key.
+[[nodiscard]] Hash128 entity_hash(const HashKey& key, std::string_view space,
+                                  std::string_view name);
+[[nodiscard]] Hash128 id_hash(const HashKey& key, std::string_view topic, bool has_key,
+                              std::string_view name, std::string_view id);
+[[nodiscard]] Hash128 write_digest(const HashKey& key, Kind kind, Encoding encoding,
+                                   std::string_view topic, std::string_view value);
+[[nodiscard]] Hash128 session_hash(const HashKey& key, const SessionId& session);
+
+struct PreparedRecord {
+    Hash128 entity;
+    Hash128 id;
+    Hash128 digest;
+    std::optional<Error> error;     // it can't be written, whatever is there
+    std::optional<HeadEntry> head;  // from the runs
+    std::optional<IdEntry> known_id;
+};
+
+struct WriteBatch::Prepared {
+    std::vector<PreparedRecord> records;
+    Hash128 session;
+    std::optional<SessionEntry> known_session;
+    std::size_t bytes = 0;  // what it takes in memory, about
+    // The generation of the runs that were asked.
+    std::uint64_t runs_generation = ~0ULL;
+    // klog's own records: they may stand under $ and have kinds of their own.
+    bool internal = false;
+    LogId log = LogId::default_log;
+};
+
+// Checks and hashes. Does not touch the runs.
+void prepare_batch(WriteBatch& batch, const HashKey& key, std::uint64_t value_bytes_max);
+
+// Asks the runs about every entity that memory does not know, and about ids and the session.
+Status look_up(WriteBatch& batch, const RunSet& runs, const std::vector<bool>& head_in_memory);
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_PREPARE_H

@@ -1,0 +1,361 @@
+#include "log/sequencer.h"
+
+#include <algorithm>
+
+#include "base/coding.h"
+#include "topic/topic.h"
+
+namespace klog {
+
+FrameBuild::FrameBuild(LogId log, Seq first_seq, Time base_time)
+    : frame(std::make_shared<Frame>()),
+      encoder((frame->bytes.resize(kFrameHeaderBytes), frame->bytes), first_seq, base_time),
+      last_time(base_time) {
+    frame->header.log_id = log;
+    frame->header.first_seq = first_seq;
+    frame->header.base_time = base_time;
+}
+
+std::string encode_settings(const SettingsMap& settings) {
+    std::string out;
+    put_varint(out, settings.size());
+    for (const auto& [topic, value] : settings) {
+        put_bytes(out, topic);
+        put_bytes(out, value);
+    }
+    return out;
+}
+
+Result<SettingsMap> decode_settings(std::string_view value) {
+    ByteReader in(value);
+    SettingsMap settings;
+    for (std::uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
+        const std::string_view topic = in.bytes();
+        const std::string_view text = in.bytes();
+        if (in.ok()) settings.insert_or_assign(std::string(topic), std::string(text));
+    }
+    if (!in.ok() || in.left() != 0) {
+        return Error{Code::corrupt, "a settings checkpoint cannot be decoded", {}};
+    }
+    return settings;
+}
+
+// What one call of judge works on.
+struct Sequencer::Call {
+    WriteBatch& batch;
+    Group& group;
+    GroupPart& part;
+    Time now;
+    WriteStream* stream = nullptr;
+    SessionTable::Slot* session = nullptr;
+};
+
+Sequencer::Sequencer(LogId log, std::uint64_t session_seconds, PendingIndex& pending)
+    : log_(log),
+      session_micros_(static_cast<std::int64_t>(session_seconds) * 1'000'000),
+      pending_(pending) {}
+
+void Sequencer::judge(WriteBatch& batch, Group& group, Time now) {
+    Call call{batch,
+              group,
+              group.parts[static_cast<std::size_t>(log_)],
+              std::max(now, latest_.last_time),
+              batch.stream.get(),
+              nullptr};
+    if (call.stream != nullptr && !call.stream->session.empty()) {
+        const auto& known = batch.prepared->known_session;
+        call.session =
+            &memtable_.sessions.obtain(batch.prepared->session, known ? *known : SessionEntry{});
+        if (call.session->latest.time.micros + session_micros_ < call.now.micros) {
+            call.session->latest.highest_line = 0;  // forgotten after its time
+        }
+    }
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+        WriteResult& result = batch.results[i];
+        if (call.stream != nullptr && call.stream->stopped) {
+            result.outcome = WriteResult::Outcome::skipped;
+            continue;
+        }
+        judge_record(call, i);
+        if (result.outcome == WriteResult::Outcome::refused) {
+            ++counters_.refused;
+            if (call.stream != nullptr && call.stream->stop_on_error) call.stream->stopped = true;
+        } else if (result.outcome == WriteResult::Outcome::duplicate) {
+            ++counters_.duplicates;
+        }
+    }
+}
+
+namespace {
+
+void refuse(WriteResult& result, Error error) {
+    result.outcome = WriteResult::Outcome::refused;
+    result.error = std::move(error);
+}
+
+bool holds(const Expect& expect, const HeadEntry& head) {
+    switch (expect.form) {
+        case Expect::Form::any:
+            return true;
+        case Expect::Form::version:
+            return head.version.value == expect.version;
+        case Expect::Form::absent:
+            return head.state == EntityState::absent || head.state == EntityState::deleted;
+        case Expect::Form::exists:
+            return head.state == EntityState::live || head.state == EntityState::closed;
+    }
+    return false;
+}
+
+std::string expectation(const Expect& expect) {
+    if (expect.form == Expect::Form::absent) return "no live record";
+    if (expect.form == Expect::Form::exists) return "a live record";
+    return "version " + std::to_string(expect.version);
+}
+
+Error conflict_error(const Expect& expect, const HeadEntry& head) {
+    std::string actual = "version " + std::to_string(head.version.value);
+    if (head.state == EntityState::absent) actual = "nothing";
+    if (head.state == EntityState::deleted) actual += " (deleted)";
+    return Error{Code::version_conflict, "expected " + expectation(expect) + ", found " + actual,
+                 "read the newest version and try again"};
+}
+
+}  // namespace
+
+bool Sequencer::known_line(Call& call, const WriteRecord& record, WriteResult& result) {
+    if (call.session == nullptr || record.line == 0) return false;
+    const SessionEntry& entry = call.session->latest;
+    if (record.line > entry.highest_line) return false;
+    result.outcome = WriteResult::Outcome::duplicate;
+    if (record.line == entry.highest_line) {  // earlier ones: Log::session_lines finds them
+        result.seq = entry.seq;
+        result.version = entry.version;
+        result.time = entry.time;
+    }
+    return true;
+}
+
+bool Sequencer::known_id(const WriteRecord& record, const PreparedRecord& prepared,
+                         WriteResult& result) {
+    if (record.id.empty()) return false;
+    IdEntry known;
+    if (const IdTable::Slot* slot = memtable_.ids.find(prepared.id)) {
+        known = slot->latest;
+    } else if (prepared.known_id) {
+        known = *prepared.known_id;
+    }
+    if (known.seq == Seq{}) return false;
+    if (known.digest == prepared.digest) {
+        result.outcome = WriteResult::Outcome::duplicate;
+        result.seq = known.seq;
+        result.version = known.version;
+        result.time = known.time;
+        return true;
+    }
+    refuse(result, Error{Code::id_reused,
+                         "the id \"" + std::string(record.id) +
+                             "\" was used with another topic, kind or value at seq " +
+                             std::to_string(known.seq.value),
+                         "use a new id for a new record"});
+    return true;
+}
+
+void Sequencer::judge_record(Call& call, std::size_t index) {
+    const WriteRecord& record = call.batch.records[index];
+    const PreparedRecord& prepared = call.batch.prepared->records[index];
+    WriteResult& result = call.batch.results[index];
+    if (prepared.error) {
+        refuse(result, *prepared.error);
+        return;
+    }
+    if (known_line(call, record, result) || known_id(record, prepared, result)) return;
+    if (record.settings_seq < latest_.settings_seq) {
+        result.outcome = WriteResult::Outcome::stale_settings;
+        return;
+    }
+    HeadTable::Slot* entity = nullptr;
+    if (record.has_key) {
+        entity = &memtable_.heads.obtain(prepared.entity, prepared.head.value_or(HeadEntry{}));
+        const HeadEntry& head = entity->latest;
+        if (head.state == EntityState::closed) {
+            refuse(result, Error{Code::closed, "the entity is closed", {}});
+            return;
+        }
+        if (!holds(record.expect, head)) {
+            refuse(result, conflict_error(record.expect, head));
+            result.conflict = Conflict{record.expect, head.version, head.state, head.last_seq};
+            return;
+        }
+    }
+    write(call, record, prepared, entity, result);
+}
+
+void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecord& prepared,
+                      HeadTable::Slot* entity, WriteResult& result) {
+    GroupPart& part = call.part;
+    RecordView view;
+    view.seq = Seq{latest_.last_seq.value + 1};
+    view.time = call.now;
+    view.kind = record.kind;
+    view.encoding = record.encoding;
+    view.has_key = record.has_key;
+    view.has_event_time = record.has_event_time;
+    view.event_time = record.event_time;
+    view.topic = record.topic;
+    view.key = record.key;
+    view.id = record.id;
+    view.headers = record.headers;
+    view.value = record.value;
+    if (call.session != nullptr && record.line != 0) {
+        view.session = call.stream->session;
+        view.session_line = record.line;
+    }
+    if (entity != nullptr) {
+        const bool first = entity->latest.version.value == 0;
+        view.version = Version{entity->latest.version.value + 1};
+        entity->latest =
+            HeadEntry{record.kind == Kind::tombstone ? EntityState::deleted : EntityState::live,
+                      view.version, view.seq};
+        entity->group = call.group.number;
+        part.heads.emplace_back(entity, entity->latest);
+        if (first) part.new_keys.emplace_back(space_of(record.topic), record.key);
+    }
+    if (!record.id.empty()) {
+        IdTable::Slot& slot = memtable_.ids.obtain(prepared.id, IdEntry{});
+        slot.latest = IdEntry{prepared.digest, view.seq, view.version, view.time};
+        slot.group = call.group.number;
+        part.ids.emplace_back(&slot, slot.latest);
+    }
+    if (view.session_line != 0) {
+        call.session->latest = SessionEntry{record.line, view.seq, view.version, view.time};
+        call.session->group = call.group.number;
+        if (!part.sessions.empty() && part.sessions.back().first == call.session) {
+            part.sessions.back().second = call.session->latest;
+        } else {
+            part.sessions.emplace_back(call.session, call.session->latest);
+        }
+    }
+    if (record.kind == Kind::settings && record.topic != kCheckpointTopic) {
+        part.settings.emplace_back(record.topic, record.value);
+        part.settings_seq = view.seq.value;
+        latest_.settings_seq = view.seq.value;
+        call.group.sealed = true;  // what comes after is judged under the new settings
+    }
+
+    const std::size_t bytes = encoded_bytes_max(view);
+    if (part.frames.empty() || part.frames.back().frame->bytes.size() + bytes > kFrameBytesWanted) {
+        part.frames.emplace_back(log_, view.seq, view.time);
+    }
+    part.frames.back().encoder.add(view);
+    part.frames.back().last_time = view.time;
+    call.group.bytes += bytes;
+
+    if (part.last_count == nullptr || part.last_topic != record.topic) {
+        part.last_topic = record.topic;
+        part.last_count = &part.topics[record.topic];
+    }
+    if (part.last_count->records++ == 0) part.last_count->first_seq = view.seq;
+    part.last_count->last_seq = view.seq;
+    part.last_seq = view.seq;
+    part.last_time = view.time;
+    ++part.records;
+    latest_.last_seq = view.seq;
+    latest_.last_time = view.time;
+
+    result.outcome = WriteResult::Outcome::written;
+    result.seq = view.seq;
+    result.version = view.version;
+    result.time = view.time;
+}
+
+namespace {
+
+template <class Touched>
+void publish_slots(const Touched& touched, std::uint64_t group) {
+    for (const auto& [slot, entry] : touched) {
+        slot->durable = entry;
+        slot->dirty = true;
+        if (slot->group == group) slot->group = 0;
+    }
+}
+
+template <class Touched>
+void drop_slots(const Touched& touched) {
+    for (const auto& [slot, entry] : touched) {
+        slot->latest = slot->durable;
+        slot->group = 0;
+    }
+}
+
+}  // namespace
+
+void Sequencer::publish(Group& group) {
+    GroupPart& part = group.parts[static_cast<std::size_t>(log_)];
+    if (part.records == 0) return;
+    publish_slots(part.heads, group.number);
+    publish_slots(part.ids, group.number);
+    publish_slots(part.sessions, group.number);
+    for (const auto& [space, key] : part.new_keys) pending_.add_key(space, key);
+    for (const auto& [topic, count] : part.topics) pending_.add_topic(topic, count);
+    for (const auto& [topic, value] : part.settings) apply_setting(topic, value);
+    durable_.last_seq = part.last_seq;
+    durable_.last_time = part.last_time;
+    if (part.settings_seq != 0) durable_.settings_seq = part.settings_seq;
+    counters_.written += part.records;
+}
+
+void Sequencer::drop(Group& group) {
+    GroupPart& part = group.parts[static_cast<std::size_t>(log_)];
+    drop_slots(part.heads);
+    drop_slots(part.ids);
+    drop_slots(part.sessions);
+}
+
+void Sequencer::reset_to_durable() { latest_ = durable_; }
+
+void Sequencer::apply_setting(std::string_view topic, std::string_view value) {
+    settings_.insert_or_assign(std::string(topic), std::string(value));
+}
+
+void Sequencer::restore_position(const Position& position) {
+    durable_ = position;
+    latest_ = position;
+}
+
+void Sequencer::replay(const RecordView& record, const HashKey& key, bool heads_known,
+                       bool listed) {
+    durable_.last_seq = std::max(durable_.last_seq, record.seq);
+    durable_.last_time = std::max(durable_.last_time, record.time);
+    if (record.kind == Kind::settings && record.topic != kCheckpointTopic) {
+        apply_setting(record.topic, record.value);
+        durable_.settings_seq = std::max(durable_.settings_seq, record.seq.value);
+    }
+    latest_ = durable_;
+    if (!listed) {
+        if (record.has_key && record.version.value == 1) {
+            pending_.add_key(space_of(record.topic), record.key);
+        }
+        pending_.add_topic(record.topic, TopicCount{1, record.seq, record.seq});
+    }
+    if (heads_known) return;
+    if (record.has_key) {
+        const EntityState state =
+            record.kind == Kind::tombstone ? EntityState::deleted : EntityState::live;
+        memtable_.heads.restore(entity_hash(key, space_of(record.topic), record.key),
+                                HeadEntry{state, record.version, record.seq});
+    }
+    if (!record.id.empty()) {
+        const Hash128 id = id_hash(key, record.topic, record.has_key, record.key, record.id);
+        const Hash128 digest =
+            write_digest(key, record.kind, record.encoding, record.topic, record.value);
+        memtable_.ids.restore(id, IdEntry{digest, record.seq, record.version, record.time});
+    }
+    if (record.session_line != 0) {
+        memtable_.sessions.restore(
+            session_hash(key, record.session),
+            SessionEntry{record.session_line, record.seq, record.version, record.time});
+    }
+}
+
+}  // namespace klog

@@ -1,0 +1,75 @@
+// A store: the WAL, two logs over it, and what keeps them small.
+#ifndef KLOG_LOG_STORE_IMPL_H
+#define KLOG_LOG_STORE_IMPL_H
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "klog/log.h"
+#include "log/file_catalog.h"
+#include "log/flusher.h"
+#include "log/log_core.h"
+#include "log/log_impl.h"
+#include "log/pipeline.h"
+#include "segment/wal.h"
+
+namespace klog {
+
+class StoreImpl final : public Store {
+public:
+    StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
+              Wal::Opened opened);
+    ~StoreImpl() override;
+
+    // The rest of open(): file indexes, runs, settings, replay.
+    Status recover();
+
+    Log& system_log() override { return *logs_[0]; }
+    Log& default_log() override { return *logs_[1]; }
+    void run_writer(std::stop_token stop) override;
+    void run_maintenance(std::stop_token stop) override;
+    Status maintain() override;
+    Status close() override;
+    StoreStats stats() const override;
+    const RecoveryReport& recovery() const override { return report_; }
+
+private:
+    Status open_indexes(LogCore& core);
+    Status recover_log(LogCore& core);
+    Status recover_settings(LogCore& core, const RunWatermark& watermark);
+    Status write_checkpoints();
+    Status maintain_files();
+    // True: something other than the idle mark is due.
+    [[nodiscard]] bool work_due() const;
+    void after_commit();
+    [[nodiscard]] std::string index_dir(LogId log) const;
+
+    Env& env_;
+    const StoreOptions options_;
+    std::unique_ptr<FileLock> lock_;
+    std::unique_ptr<Wal> wal_;
+    RecoveryReport report_;
+    const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
+    std::array<std::uint64_t, 2> checkpoints_;  // seq of the newest checkpoint record of each log
+    FileCatalog catalog_;
+    std::array<std::unique_ptr<LogCore>, kLogs> cores_;
+    std::unique_ptr<Pipeline> pipeline_;
+    std::unique_ptr<Flusher> flusher_;
+    std::array<std::unique_ptr<LogImpl>, kLogs> logs_;
+
+    std::mutex maintenance_mutex_;  // maintain() takes turns
+    std::mutex wake_mutex_;
+    std::condition_variable_any wake_;
+    bool woken_ = false;                   // guarded by wake_mutex_
+    std::atomic<bool> maintained_{false};  // a thread is lent
+    std::atomic<bool> unmarked_{false};    // something was written since the last idle mark
+    std::atomic<bool> closed_{false};
+};
+
+}  // namespace klog
+
+#endif  // KLOG_LOG_STORE_IMPL_H

@@ -1,0 +1,44 @@
+// What a stop or a crash left of the WAL: which files there are, where each ends, and what of the
+// last one is proven. Reads only; wal_open.cc acts on it.
+#ifndef KLOG_SEGMENT_WAL_RECOVERY_H
+#define KLOG_SEGMENT_WAL_RECOVERY_H
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "klog/env.h"
+#include "klog/log.h"
+#include "segment/clean_marker.h"
+#include "segment/wal_reader.h"
+
+namespace klog {
+
+struct WalJudgement {
+    // Oldest first. The end of the last one is the watermark W: all below it was synced.
+    std::vector<WalFileState> files;
+    // Of the last file, [W, carry_end) are sound frames of whole transactions that nobody may rely
+    // on before they were copied and synced. Equal to W: there are none.
+    std::uint64_t carry_end = 0;
+    std::uint32_t carry_end_chain = 0;
+    std::optional<CleanMarker> marker;  // only if it counts
+    std::vector<std::string> spares;    // names of spare files
+    // Paths of files with void bytes behind their end, and where to cut them.
+    std::vector<std::pair<std::string, std::uint64_t>> uncut;
+    RecoveryReport report;
+};
+
+inline constexpr const char* kCleanMarkerName = "clean";
+inline constexpr const char* kCleanMarkerTemporaryName = "clean.tmp";
+inline constexpr const char* kSparePrefix = "spare-";
+
+[[nodiscard]] std::string wal_file_name(std::uint64_t wal_id);
+
+// Errors: corrupt (names file, offset and what to do), format_unknown, io.
+[[nodiscard]] Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir);
+
+}  // namespace klog
+
+#endif  // KLOG_SEGMENT_WAL_RECOVERY_H

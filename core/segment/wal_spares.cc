@@ -1,0 +1,163 @@
+#include "segment/wal_spares.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/assert.h"
+#include "segment/wal_recovery.h"
+
+namespace klog {
+
+namespace {
+
+constexpr std::uint64_t kChunkBytes = 256 * 1024;
+// A flush in the background delays the commits beside it: it never carries more than this.
+constexpr std::uint64_t kSyncBytes = 1U << 20U;
+
+const std::string& zeros() {
+    static const std::string chunk(kChunkBytes, '\0');
+    return chunk;
+}
+
+}  // namespace
+
+std::string SparePool::path(const Spare& spare) const {
+    return dir_ + "/" + kSparePrefix + std::to_string(spare.number);
+}
+
+Status SparePool::load(const std::vector<std::string>& names) {
+    const std::size_t prefix = std::char_traits<char>::length(kSparePrefix);
+    for (const std::string& name : names) {
+        Spare spare;
+        const char* end = name.data() + name.size();
+        const auto [stop, error] = std::from_chars(name.data() + prefix, end, spare.number);
+        if (error != std::errc() || stop != end || path(spare) != dir_ + "/" + name) continue;
+        KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::read));
+        KLOG_TRY_ASSIGN(spare.size, file->size());
+        give_back(spare);
+        const MutexLock lock(mutex_);
+        next_number_ = std::max(next_number_, spare.number + 1);
+    }
+    return {};
+}
+
+Status SparePool::fill(File& file, std::uint64_t from, std::uint64_t to, bool sync) {
+    std::uint64_t synced = from;
+    for (std::uint64_t at = from; at < to;) {
+        const std::uint64_t length = std::min(kChunkBytes, to - at);
+        KLOG_TRY(file.write_at(at, std::string_view(zeros()).substr(0, length)));
+        at += length;
+        if (sync && (at - synced >= kSyncBytes || at == to)) {
+            KLOG_TRY(file.sync_data());
+            synced = at;
+        }
+    }
+    return {};
+}
+
+Status SparePool::create_unnamed(std::uint64_t bytes, bool sync) {
+    Spare spare{0, bytes};
+    {
+        const MutexLock lock(mutex_);
+        spare.number = next_number_++;
+    }
+    KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::create_new));
+    auto filled = fill(*file, 0, bytes, sync);
+    if (!filled.ok()) {
+        // The room that it took must not stay taken. Should this fail too, the next open finds
+        // the file and makes a spare of it.
+        if (const auto removed = env_.remove(path(spare)); !removed.ok()) {
+            filled.error().message += "; " + removed.error().message;
+        }
+        return filled;
+    }
+    give_back(spare);
+    return {};
+}
+
+Status SparePool::create(std::uint64_t bytes) {
+    KLOG_TRY(create_unnamed(bytes, true));
+    return env_.sync_dir(dir_);
+}
+
+Status SparePool::ensure(std::size_t count, std::uint64_t bytes, std::uint64_t bytes_wanted) {
+    while (this->count(bytes) < count) {
+        bool grown = false;
+        if (this->count() >= count) {  // enough of them, but too small: the largest that is
+            const MutexLock lock(mutex_);
+            auto big = std::partition_point(spares_.begin(), spares_.end(),
+                                            [&](const Spare& s) { return s.size < bytes; });
+            if (big != spares_.begin()) {
+                --big;
+                KLOG_TRY(grow(*big, bytes));
+                grown = true;
+            }
+        }
+        if (!grown) KLOG_TRY(create(std::max(bytes, bytes_wanted)));
+    }
+    return {};
+}
+
+Status SparePool::prepare(std::size_t count, std::uint64_t bytes) {
+    while (this->count(bytes) < count) KLOG_TRY(create(bytes));
+    return remove_surplus(count, bytes);
+}
+
+Status SparePool::remove_surplus(std::size_t count, std::uint64_t bytes) {
+    while (true) {
+        Spare small;
+        {
+            const MutexLock lock(mutex_);
+            if (spares_.size() <= count || spares_.front().size >= bytes) return {};
+            small = spares_.front();
+            spares_.erase(spares_.begin());
+        }
+        KLOG_TRY(env_.remove(path(small)));
+    }
+}
+
+Spare SparePool::take() {
+    const MutexLock lock(mutex_);
+    KLOG_ASSERT(!spares_.empty());
+    const Spare spare = spares_.back();
+    spares_.pop_back();
+    return spare;
+}
+
+void SparePool::give_back(const Spare& spare) {
+    const MutexLock lock(mutex_);
+    const auto at = std::partition_point(spares_.begin(), spares_.end(),
+                                         [&](const Spare& s) { return s.size <= spare.size; });
+    spares_.insert(at, spare);
+}
+
+Status SparePool::grow(Spare& spare, std::uint64_t bytes) {
+    if (spare.size >= bytes) return {};
+    KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::read_write));
+    auto filled = fill(*file, spare.size, bytes, true);
+    if (!filled.ok()) {
+        // A spare that stays longer than it is known to be does no harm but the room it takes.
+        if (const auto cut = file->truncate(spare.size); !cut.ok()) {
+            filled.error().message += "; " + cut.error().message;
+        }
+        return filled;
+    }
+    spare.size = bytes;
+    return {};
+}
+
+std::size_t SparePool::count(std::uint64_t bytes_min) const {
+    const MutexLock lock(mutex_);
+    const auto big = std::partition_point(spares_.begin(), spares_.end(),
+                                          [&](const Spare& s) { return s.size < bytes_min; });
+    return static_cast<std::size_t>(spares_.end() - big);
+}
+
+std::uint64_t SparePool::bytes() const {
+    const MutexLock lock(mutex_);
+    std::uint64_t sum = 0;
+    for (const Spare& spare : spares_) sum += spare.size;
+    return sum;
+}
+
+}  // namespace klog

@@ -1,0 +1,210 @@
+#include "index/wal_file_index.h"
+
+#include <doctest/doctest.h>
+
+#include <random>
+#include <string>
+
+#include "env/sim_env.h"
+
+namespace klog {
+namespace {
+
+const std::string kPath = "/wal/1.idx";
+constexpr std::uint64_t kWalId = 12;
+constexpr std::uint64_t kEnd = 40'000'000;
+
+FilterSet filters(std::vector<std::string> yes, std::vector<std::string> no = {}) {
+    auto set = FilterSet::parse(yes, no);
+    REQUIRE(set.ok());
+    return std::move(set).value();
+}
+
+struct Frame {
+    Seq first_seq;
+    std::uint32_t count;
+    Time base_time;
+    Time last_time;
+    std::uint64_t offset;
+};
+
+// Frames of random sizes whose times often repeat.
+std::vector<Frame> frames(std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    std::vector<Frame> out;
+    std::uint64_t seq = 1000;
+    std::int64_t time = -50;
+    std::uint64_t offset = 4096;
+    for (int i = 0; i < 300; ++i) {
+        const auto count = static_cast<std::uint32_t>(1 + random() % 20);
+        const Time base{time};
+        time += static_cast<std::int64_t>(random() % 2);
+        out.push_back({Seq{seq}, count, base, Time{time}, offset});
+        seq += count + random() % 3;  // another log's records stand between
+        time += static_cast<std::int64_t>(random() % 2);
+        offset += 64 + random() % 60'000;
+    }
+    return out;
+}
+
+WalFileIndex filled(const std::vector<Frame>& all) {
+    WalFileIndex index;
+    for (const Frame& frame : all) {
+        index.add_frame(LogId::default_log, frame.first_seq, frame.count, frame.base_time,
+                        frame.last_time, frame.offset);
+    }
+    return index;
+}
+
+}  // namespace
+
+TEST_CASE("wal_file_index: reading begins early enough, and not much earlier") {
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        CAPTURE(seed);
+        const std::vector<Frame> all = frames(seed);
+        const WalLogIndex index = filled(all).log(LogId::default_log);
+        CHECK(index.points.size() > 50);
+        CHECK(index.points.size() < 200);
+        for (const Frame& frame : all) {
+            const std::uint64_t at = index.offset_of(frame.first_seq);
+            CHECK(at <= frame.offset);
+            CHECK(frame.offset - at < WalFileIndex::kPointBytes + 120'128);
+            CHECK(index.offset_of(Seq{frame.first_seq.value + frame.count - 1}) <= frame.offset);
+        }
+        for (std::int64_t time = -60; time < 400; ++time) {
+            const std::uint64_t at = index.offset_of(Time{time});
+            for (const Frame& frame : all) {
+                if (frame.last_time >= Time{time}) {
+                    CHECK(at <= frame.offset);
+                    break;
+                }
+            }
+        }
+        CHECK(index.offset_of(Seq{0}) == 4096);
+        CHECK(index.first_seq == all.front().first_seq);
+        CHECK(index.last_seq.value == all.back().first_seq.value + all.back().count - 1);
+        CHECK(index.first_time == all.front().base_time);
+        CHECK(index.last_time == all.back().last_time);
+    }
+}
+
+TEST_CASE("wal_file_index: comes back as it was written, also after a crash") {
+    SimEnv env(1);
+    REQUIRE(env.create_dirs("/wal").ok());
+    WalFileIndex index = filled(frames(1));
+    index.add_frame(LogId::system, Seq{5}, 1, Time{9}, Time{9}, 70'000);
+    index.add_frame(LogId::system, Seq{6}, 0, Time{9}, Time{9}, 80'000);  // empty
+    index.add_topic(LogId::system, "$klog/x", Seq{5});
+    for (std::uint64_t n = 0; n < 500; ++n) {
+        index.add_topic(LogId::default_log, "orders/" + std::to_string(n % 100), Seq{1000 + n});
+    }
+    index.add_topic(LogId::default_log, "é/ü", Seq{1500});
+    REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());
+    REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());  // replaces
+    env.crash_lose_all();
+
+    const auto loaded = load_wal_file_index(env, kPath, kWalId, kEnd);
+    REQUIRE(loaded.has_value());
+    const WalLogIndex& got = (*loaded)[1];
+    const WalLogIndex wanted = index.log(LogId::default_log);
+    REQUIRE(got.points.size() == wanted.points.size());
+    for (std::size_t i = 0; i < got.points.size(); ++i) {
+        CHECK(got.points[i].first_seq == wanted.points[i].first_seq);
+        CHECK(got.points[i].base_time == wanted.points[i].base_time);
+        CHECK(got.points[i].offset == wanted.points[i].offset);
+    }
+    CHECK(got.first_seq == wanted.first_seq);
+    CHECK(got.last_seq == wanted.last_seq);
+    CHECK(got.first_time == wanted.first_time);
+    CHECK(got.last_time == wanted.last_time);
+    REQUIRE(got.topics.size() == 101);
+    CHECK(std::is_sorted(got.topics.begin(), got.topics.end(),
+                         [](const auto& a, const auto& b) { return a.first < b.first; }));
+    CHECK(got.topics[0].first == "orders/0");
+    CHECK(got.topics[0].second == TopicCount{5, Seq{1000}, Seq{1400}});
+    CHECK(got.topics.back().first == "é/ü");
+    const WalLogIndex& system = (*loaded)[0];
+    CHECK(system.points.size() == 1);
+    CHECK(system.last_seq == Seq{5});
+    CHECK(system.topics.size() == 1);
+}
+
+TEST_CASE("wal_file_index: another file's, a missing and a damaged one are told") {
+    SimEnv env(1);
+    REQUIRE(env.create_dirs("/wal").ok());
+    WalFileIndex index = filled(frames(2));
+    for (std::uint64_t n = 0; n < 50; ++n) {
+        index.add_topic(LogId::default_log, "t/" + std::to_string(n), Seq{1000 + n});
+    }
+    CHECK_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+    REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());
+    CHECK(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+    CHECK_FALSE(load_wal_file_index(env, kPath, kWalId + 1, kEnd).has_value());
+    CHECK_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd - 1).has_value());
+
+    const std::string bytes = *env.read_file(kPath);
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+        CAPTURE(at);
+        std::string damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+        REQUIRE(env.write_file(kPath, damaged).ok());
+        REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+        REQUIRE(env.write_file(kPath, bytes.substr(0, at)).ok());
+        REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+    }
+    REQUIRE(env.write_file(kPath, bytes + "x").ok());
+    CHECK_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+}
+
+TEST_CASE("wal_file_index: a crash or an error at any call leaves no index or a whole one") {
+    const WalFileIndex index = filled(frames(3));
+    for (const bool crash : {true, false}) {
+        bool ok = false;
+        for (std::uint64_t call = 1; !ok; ++call) {
+            CAPTURE(call);
+            SimEnv env(call);
+            REQUIRE(env.create_dirs("/wal").ok());
+            if (crash) {
+                env.crash_at_call(env.calls() + call);
+            } else {
+                env.inject({.kinds = {}, .skip = call - 1});
+            }
+            ok = index.write(env, kPath, kWalId, kEnd).ok();
+            if (crash) env.crash();
+            env.clear_faults();
+            const auto loaded = load_wal_file_index(env, kPath, kWalId, kEnd);
+            if (ok) CHECK(loaded.has_value());
+            if (loaded) CHECK((*loaded)[1].last_seq == index.log(LogId::default_log).last_seq);
+            REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());
+            CHECK(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+            REQUIRE(call < 50);
+        }
+    }
+}
+
+TEST_CASE("wal_file_index: what may match is told by the topics") {
+    WalLogIndex index;
+    CHECK_FALSE(index.may_match(filters({">"})));  // nothing of this log is here
+    index.first_seq = Seq{1};
+    CHECK(index.may_match(filters({"a/b"})));  // topics are not known
+    for (const char* topic : {"$klog/x", "orders/1/done", "orders/2/made", "ordinary", "z/é/1"}) {
+        index.topics.emplace_back(topic, TopicCount{1, Seq{1}, Seq{1}});
+    }
+    CHECK(index.may_match(filters({})));
+    CHECK(index.may_match(filters({">"})));
+    CHECK(index.may_match(filters({"orders/*/done"})));
+    CHECK(index.may_match(filters({"orders/2/>"})));
+    CHECK(index.may_match(filters({"*/2/made"})));
+    CHECK(index.may_match(filters({"ord*"})));
+    CHECK(index.may_match(filters({"$klog/>"})));
+    CHECK(index.may_match(filters({"nothing", "z/é/*"})));
+    CHECK_FALSE(index.may_match(filters({"orders/3/>"})));
+    CHECK_FALSE(index.may_match(filters({"orders"})));
+    CHECK_FALSE(index.may_match(filters({"a/>", "zz/>"})));
+    CHECK_FALSE(index.may_match(filters({"orders/>"}, {"orders/#"})));
+    CHECK(index.may_match(filters({"orders/>"}, {"orders/1/*"})));
+    index.topics.resize(1);
+    CHECK_FALSE(index.may_match(filters({">"})));  // which klog's own topics do not match
+}
+
+}  // namespace klog
