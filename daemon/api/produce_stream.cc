@@ -230,6 +230,8 @@ private:
     // again: these are records of a unit that were handed back because settings had changed.
     void append(const std::shared_ptr<Unit>& unit, std::unique_ptr<WriteBatch> batch, bool again) {
         batch->stream = stream_;
+        // While more is to come this thread goes on parsing, and another one commits.
+        batch->may_lead = splitter_.ended();
         unit->under_way = true;
         batch->done = [self = shared_from_this(), unit, again](std::unique_ptr<WriteBatch> back) {
             // std::function must be copyable, so the batch changes hands.

@@ -183,8 +183,10 @@ private:
     // Until there is something new.
     void wait() {
         waiting_ = true;
+        woken_at_once_ = false;
         const std::weak_ptr<ReadStream> weak = weak_from_this();
         const std::weak_ptr<http::Exchange> exchange = exchange_;
+        arming_ = true;
         reader_->on_ready([weak, exchange] {
             if (const auto alive = exchange.lock()) {
                 alive->post([weak] {
@@ -192,12 +194,20 @@ private:
                 });
             }
         });
+        arming_ = false;
+        if (woken_at_once_) woken();
     }
 
     void woken() {
         if (!waiting_ || exchange_ == nullptr) return;
+        if (arming_) {
+            woken_at_once_ = true;
+            return;
+        }
         waiting_ = false;
         reader_->on_ready(nullptr);
+        // Not at once: under a busy writer steps and wake-ups would nest without end.
+        if (woken_at_once_) return go_on();
         if (exchange_->unsent_bytes() > kUnsentBytesMax) return go_on();
         step();
     }
@@ -246,6 +256,8 @@ private:
     bool begun_ = false;     // the head was sent
     bool stepping_ = false;  // a step is being made, perhaps on another thread
     bool waiting_ = false;
+    bool arming_ = false;         // within on_ready, which may call back at once
+    bool woken_at_once_ = false;  // it did
     bool heartbeat_due_ = false;
     bool told_caught_up_ = false;
 };

@@ -56,7 +56,8 @@ public:
     void handle(const ExchangePtr& exchange) override {
         const http::Request& request = exchange->request();
         // A HEAD is a GET whose body the server drops.
-        const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+        std::string_view method = request.method;
+        if (method == "HEAD") method = "GET";
         std::string allowed;
         for (const Route& route : kRoutes) {
             if (!matches(route.path, request.segments)) continue;

@@ -50,6 +50,7 @@ public:
         }
         if (mark != std::string::npos) {
             for (const std::string& pair : split(target.substr(mark + 1), '&')) {
+                if (pair.empty()) continue;
                 const std::size_t equals = pair.find('=');
                 request.query.emplace_back(
                     decode(pair.substr(0, equals), true),

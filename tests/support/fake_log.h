@@ -208,7 +208,9 @@ private:
             return result;
         }
         const std::string space(record.topic.substr(0, record.topic.find('/')));
-        for (const auto& stored : records_) {
+        const bool may_repeat = !session.empty() || !record.id.empty();
+        for (std::size_t i = 0; may_repeat && i < records_.size(); ++i) {
+            const auto& stored = records_[i];
             if (!session.empty() && stored->view.session == session &&
                 stored->view.session_line == record.line) {
                 return known(*stored, hide_session_seqs_);
