@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "cli/args.h"
 #include "cli/context.h"
 #include "cli/verb.h"
 
@@ -107,7 +108,7 @@ void add_record_options(CLI::App& app, ProduceOptions& options) {
 
 Run add_produce(CLI::App& app) {
     const auto options = std::make_shared<ProduceOptions>();
-    app.add_option("OPERANDS", options->operands)->allow_extra_args(false);
+    add_operands(app, options->operands);
     add_record_options(app, *options);
     app.add_flag("--tombstone", options->tombstone, "mark the key's entity as deleted");
     app.add_flag("--raw", options->raw, "the value is bytes and need not be JSON");
