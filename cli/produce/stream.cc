@@ -248,8 +248,10 @@ private:
 
     int interrupted() {
         const Tally tally = acks_.tally();
-        notice("interrupted; every line before line " + std::to_string(tally.answered + 1) +
-               " is written");
+        if (!context_.quiet) {
+            notice("interrupted; every line before line " + std::to_string(tally.answered + 1) +
+                   " is written");
+        }
         return kExitSignalBase + signals_.signal();
     }
 

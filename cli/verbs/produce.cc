@@ -7,6 +7,7 @@
 #include "cli/args.h"
 #include "cli/context.h"
 #include "cli/verb.h"
+#include "topic/topic.h"
 
 namespace klog::cli {
 namespace {
@@ -79,6 +80,10 @@ Status check(const ProduceOptions& options) {
     if (!options.on_error.empty() && options.on_error != "stop" && options.on_error != "skip") {
         return Error{Code::bad_option,
                      "--on-error takes stop or skip, not \"" + options.on_error + "\"", ""};
+    }
+    // A topic that is filled from values can only be judged with them.
+    if (!options.envelope && options.topic.find('{') == std::string::npos) {
+        KLOG_TRY(check_topic(options.topic));
     }
     return options.one() ? check_one(options) : check_lines(options);
 }
