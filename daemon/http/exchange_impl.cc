@@ -131,9 +131,15 @@ void ExchangeImpl::on_drain(std::function<void()> callback) {
 }
 
 void ExchangeImpl::post(std::function<void()> work) {
-    boost::asio::dispatch(
-        connection_->strand(),
-        [connection = connection_, work = std::move(work)] { connection->turn(work); });
+    // Inline on this strand only. dispatch() would also run it at once on a thread of the pool that
+    // stands on another exchange's strand, within that one's locks.
+    if (connection_->strand().running_in_this_thread()) {
+        connection_->turn(work);
+        return;
+    }
+    boost::asio::post(connection_->strand(), [connection = connection_, work = std::move(work)] {
+        connection->turn(work);
+    });
 }
 
 void ExchangeImpl::run_blocking(std::function<void()> work, std::function<void()> then) {
