@@ -147,6 +147,9 @@ struct Memtable {
     HeadTable heads;
     IdTable ids;
     SessionTable sessions;
+    // How often states that a run holds have left. What was seen here is not to be relied on when
+    // this has changed.
+    std::uint64_t evictions = 0;
     [[nodiscard]] std::size_t bytes() const {
         return heads.bytes() + ids.bytes() + sessions.bytes();
     }

@@ -84,6 +84,7 @@ Status Flusher::flush_log(LogCore& log) {
                 memtable.heads.evict_clean();
                 memtable.ids.evict_clean();
                 memtable.sessions.evict_clean();
+                ++memtable.evictions;
             } else {
                 memtable.heads.restore_dirty(contents.heads);
                 memtable.ids.restore_dirty(contents.ids);

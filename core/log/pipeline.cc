@@ -59,9 +59,11 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
         MutexLock lock(mutex_);
         if (log.runs->runs() == 0) {
             batch.prepared->runs_generation = log.runs->generation();
+            batch.prepared->evictions = log.sequencer.memtable().evictions;
             return std::nullopt;
         }
         HeadTable& heads = log.sequencer.memtable().heads;
+        batch.prepared->evictions = log.sequencer.memtable().evictions;
         for (std::size_t i = 0; i < batch.records.size(); ++i) {
             in_memory[i] = batch.records[i].has_key &&
                            heads.find(batch.prepared->records[i].entity) != nullptr;
@@ -91,8 +93,10 @@ bool Pipeline::open_is_full() const {
 
 void Pipeline::judge(std::unique_ptr<WriteBatch> batch) {
     LogCore& log = *logs_[static_cast<std::size_t>(batch->prepared->log)];
-    if (batch->prepared->runs_generation != log.runs->generation()) {
-        // A run was written since the look-up; what it holds has left memory.
+    // A run is published before what it holds leaves memory, so either may have happened alone
+    // since the look-up, which passed over whoever was in memory.
+    if (batch->prepared->runs_generation != log.runs->generation() ||
+        batch->prepared->evictions != log.sequencer.memtable().evictions) {
         std::vector<bool> in_memory(batch->records.size(), false);
         for (std::size_t i = 0; i < batch->records.size(); ++i) {
             in_memory[i] =
