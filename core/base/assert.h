@@ -7,11 +7,11 @@ namespace klog {
 [[noreturn]] void assert_failed(const char* expression, const char* file, int line);
 }  // namespace klog
 
-#define KLOG_ASSERT(expr)                                           \
-    do {                                                            \
-        if (!(expr)) [[unlikely]] {                                 \
-            ::klog::assert_failed(#expr, __FILE__, __LINE__);       \
-        }                                                           \
+#define KLOG_ASSERT(expr)                                     \
+    do {                                                      \
+        if (!(expr)) [[unlikely]] {                           \
+            ::klog::assert_failed(#expr, __FILE__, __LINE__); \
+        }                                                     \
     } while (false)
 
 #endif  // KLOG_BASE_ASSERT_H

@@ -56,9 +56,7 @@ static_assert(kCodes.size() == static_cast<std::size_t>(Code::not_allowed) + 1);
 
 }  // namespace
 
-const CodeInfo& code_info(Code code) {
-    return kCodes[static_cast<std::size_t>(code)];
-}
+const CodeInfo& code_info(Code code) { return kCodes[static_cast<std::size_t>(code)]; }
 
 std::string_view code_name(Code code) { return code_info(code).name; }
 

@@ -19,10 +19,24 @@ Status check_limit(std::size_t limit) {
 
 }  // namespace
 
+// A broken key index deletes itself and says so once; filled again, it answers.
+template <class Answer>
+Result<Answer> LogImpl::with_key_index(const std::function<Result<Answer>()>& list) {
+    Result<Answer> page = list();
+    if (page.ok() || page.error().code != Code::corrupt) return page;
+    return list();
+}
+
 Result<Page<KeyRow>> LogImpl::keys(std::string_view space, std::string_view prefix,
                                    std::string_view after, bool deleted, std::size_t limit) {
     KLOG_TRY(check_space(space));
     KLOG_TRY(check_limit(limit));
+    return with_key_index<Page<KeyRow>>(
+        [&] { return key_page(space, prefix, after, deleted, limit); });
+}
+
+Result<Page<KeyRow>> LogImpl::key_page(std::string_view space, std::string_view prefix,
+                                       std::string_view after, bool deleted, std::size_t limit) {
     KLOG_TRY(flusher_.catch_up(core_));
     Page<KeyRow> page;
     std::string cursor(after);
@@ -73,7 +87,7 @@ Result<std::vector<std::pair<std::string, TopicCount>>> LogImpl::topic_page(std:
         KLOG_TRY_ASSIGN(auto indexed, core_.key_index->topics(prefix, after, limit));
         KLOG_TRY_ASSIGN(const Seq watermark, core_.key_index->watermark());
         if (core_.pending_after.load() != before || watermark.value != before) continue;
-        std::vector<std::pair<std::string, TopicCount>> rows;
+        TopicCounts rows;
         auto a = indexed.begin();
         auto b = pending.begin();
         while ((a != indexed.end() || b != pending.end()) && rows.size() < limit) {

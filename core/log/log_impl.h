@@ -3,6 +3,7 @@
 #define KLOG_LOG_LOG_IMPL_H
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,8 +57,16 @@ private:
     [[nodiscard]] Result<Seq> before_time(Time time, Seq head);
     [[nodiscard]] Result<Seq> before_last(const ReadOptions& options, const FilterSet& set,
                                           Seq end);
-    [[nodiscard]] Result<std::vector<std::pair<std::string, TopicCount>>> topic_page(
-        std::string_view prefix, std::string_view after, std::size_t limit);
+    using TopicCounts = std::vector<std::pair<std::string, TopicCount>>;
+    [[nodiscard]] Result<TopicCounts> topic_page(std::string_view prefix, std::string_view after,
+                                                 std::size_t limit);
+    [[nodiscard]] Result<TopicCounts> merged_topics(std::string_view prefix, std::string_view after,
+                                                    std::size_t limit);
+    [[nodiscard]] Result<Page<KeyRow>> key_page(std::string_view space, std::string_view prefix,
+                                                std::string_view after, bool deleted,
+                                                std::size_t limit);
+    template <class Answer>
+    [[nodiscard]] Result<Answer> with_key_index(const std::function<Result<Answer>()>& list);
 
     LogCore& core_;
     Wal& wal_;

@@ -15,6 +15,8 @@ WalImpl::WalImpl(Env& env, const WalOptions& options)
 
 Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options) {
     const std::string wal_dir = options.dir + "/wal";
+    // Each call syncs the name of its folder, also where an earlier try made it and was killed.
+    KLOG_TRY(env.create_dirs(options.dir));
     KLOG_TRY(env.create_dirs(wal_dir));
     KLOG_TRY_ASSIGN(WalJudgement judgement, judge_wal(env, wal_dir));
     auto wal = std::make_unique<WalImpl>(env, options);
@@ -41,11 +43,13 @@ Result<Wal::Opened> WalImpl::open_judged(WalJudgement judgement, std::unique_ptr
 Status WalImpl::make_store() {
     env_.random(store_uuid_);
     env_.random(hash_key_);
-    while (spares_.count(spare_bytes_aim_) < 2) {
-        KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_));
+    // One to stay, and the one that becomes the first file: it is synced as a whole with its
+    // header. Spares of an earlier try are as good, but the newest of the longest is the one to be
+    // taken.
+    if (spares_.count(spare_bytes_aim_) == 0) {
+        KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_, true));
     }
-    // An earlier try may have made the folders and been killed before their names were durable.
-    KLOG_TRY(env_.sync_dir(options_.dir));
+    KLOG_TRY(spares_.create_unnamed(spare_bytes_aim_, false));
     return start_file(std::nullopt);
 }
 

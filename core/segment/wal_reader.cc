@@ -7,12 +7,17 @@ namespace klog {
 namespace {
 
 constexpr std::uint64_t kReadBytes = 256 * 1024;
+// A reader that begins in the middle may want one frame only: its reads grow from here.
+constexpr std::uint64_t kFirstReadBytes = 16 * 1024;
 
 class FrameReader final : public WalFrameReader {
 public:
     FrameReader(std::unique_ptr<File> file, WalFileState state, std::uint64_t from_offset)
         : file_(std::move(file)), state_(std::move(state)), at_(from_offset) {
-        if (from_offset == kWalFileHeaderBytes) chain_ = state_.header_crc;
+        if (from_offset == kWalFileHeaderBytes) {
+            chain_ = state_.header_crc;
+            read_bytes_ = kReadBytes;
+        }
     }
 
     Result<std::shared_ptr<const Frame>> next() override {
@@ -65,9 +70,10 @@ private:
     // Makes window() hold `wanted` bytes, which lie before the end.
     Status fill(std::uint64_t wanted) {
         if (window().size() >= wanted) return {};
-        const std::uint64_t length = std::min(std::max(wanted, kReadBytes), state_.info.end - at_);
+        const std::uint64_t length = std::min(std::max(wanted, read_bytes_), state_.info.end - at_);
         buffer_.resize(static_cast<std::size_t>(length));
         buffer_at_ = at_;
+        read_bytes_ = std::min(read_bytes_ * 2, kReadBytes);
         auto got = file_->read_at(at_, buffer_);
         buffer_.resize(got.ok() ? got.value() : 0);
         if (!got.ok()) return std::move(got).error();
@@ -81,6 +87,7 @@ private:
     std::optional<std::uint32_t> chain_;  // of the frame before at_, once it is known
     std::string buffer_;
     std::uint64_t buffer_at_ = 0;
+    std::uint64_t read_bytes_ = kFirstReadBytes;
 };
 
 }  // namespace

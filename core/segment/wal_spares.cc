@@ -41,13 +41,13 @@ Status SparePool::load(const std::vector<std::string>& names) {
     return {};
 }
 
-Status SparePool::fill(File& file, std::uint64_t from, std::uint64_t to) {
+Status SparePool::fill(File& file, std::uint64_t from, std::uint64_t to, bool sync) {
     std::uint64_t synced = from;
     for (std::uint64_t at = from; at < to;) {
         const std::uint64_t length = std::min(kChunkBytes, to - at);
         KLOG_TRY(file.write_at(at, std::string_view(zeros()).substr(0, length)));
         at += length;
-        if (at - synced >= kSyncBytes || at == to) {
+        if (sync && (at - synced >= kSyncBytes || at == to)) {
             KLOG_TRY(file.sync_data());
             synced = at;
         }
@@ -55,14 +55,14 @@ Status SparePool::fill(File& file, std::uint64_t from, std::uint64_t to) {
     return {};
 }
 
-Status SparePool::create_unnamed(std::uint64_t bytes) {
+Status SparePool::create_unnamed(std::uint64_t bytes, bool sync) {
     Spare spare{0, bytes};
     {
         const MutexLock lock(mutex_);
         spare.number = next_number_++;
     }
     KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::create_new));
-    auto filled = fill(*file, 0, bytes);
+    auto filled = fill(*file, 0, bytes, sync);
     if (!filled.ok()) {
         // The room that it took must not stay taken. Should this fail too, the next open finds
         // the file and makes a spare of it.
@@ -76,7 +76,7 @@ Status SparePool::create_unnamed(std::uint64_t bytes) {
 }
 
 Status SparePool::create(std::uint64_t bytes) {
-    KLOG_TRY(create_unnamed(bytes));
+    KLOG_TRY(create_unnamed(bytes, true));
     return env_.sync_dir(dir_);
 }
 
@@ -134,7 +134,7 @@ void SparePool::give_back(const Spare& spare) {
 Status SparePool::grow(Spare& spare, std::uint64_t bytes) {
     if (spare.size >= bytes) return {};
     KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::read_write));
-    auto filled = fill(*file, spare.size, bytes);
+    auto filled = fill(*file, spare.size, bytes, true);
     if (!filled.ok()) {
         // A spare that stays longer than it is known to be does no harm but the room it takes.
         if (const auto cut = file->truncate(spare.size); !cut.ok()) {

@@ -37,8 +37,9 @@ public:
     // The same for the background: never touches a spare that take() could give away, and removes
     // small ones that are no longer needed.
     Status prepare(std::size_t count, std::uint64_t bytes);
-    // Writes and syncs the file of a new spare, but does not make its name durable.
-    Status create_unnamed(std::uint64_t bytes);
+    // Makes one whose name is not durable yet; with sync false, nor is what it holds. For whoever
+    // takes it at once and sees to both.
+    Status create_unnamed(std::uint64_t bytes, bool sync);
 
     // The largest one, which is the caller's from now on. Precondition: there is one.
     [[nodiscard]] Spare take();
@@ -53,7 +54,7 @@ public:
 
 private:
     Status create(std::uint64_t bytes);
-    Status fill(File& file, std::uint64_t from, std::uint64_t to);
+    Status fill(File& file, std::uint64_t from, std::uint64_t to, bool sync);
     Status remove_surplus(std::size_t count, std::uint64_t bytes);
 
     Env& env_;

@@ -15,15 +15,17 @@
 namespace klog::config {
 
 // One value and where it came from: "flag --url", "environment KLOG_URL", "./klog.yaml:3",
-// "default". rank: 0 flag, 1 environment, 2 ./klog.yaml, 3 user file, 4 system file, 5 default.
+// "default". rank: 0 flag, 1 environment, 2 ./klog.yaml or the file named, 3 user file, 4 system
+// file, 5 default. A context's value has the rank of the file that holds the context.
 struct Setting {
     std::string value;
     std::string origin;
     int rank = 5;
 };
 
-// Names are the long options with "_": url, tenant, context, timeout, output, color, data_dir,
-// socket, listen (repeats, joined by a space), allow_origin (repeats), value_bytes_max, ephemeral.
+// Names are the long options with "_": url, tenant, context, timeout, output, color, token_file,
+// data_dir, socket, listen (repeats, joined by a space), allow_origin (repeats), value_bytes_max,
+// ephemeral; and token, which no option sets. An empty value: nobody set it and it has no default.
 using Settings = std::map<std::string, Setting, std::less<>>;
 
 struct Sources {
@@ -38,10 +40,15 @@ struct Sources {
 };
 
 // Every known setting with what counts. Errors: config (an unknown setting, bad YAML, a bad
-// value: names file and line, and the nearest known name), no_input (--config F is missing).
+// value: names file and line, and the nearest known name; an unknown context), bad_option (a bad
+// value on the command line), no_input (--config F is missing).
 [[nodiscard]] Result<Settings> load(const Sources& sources);
 
-// Where the data directory and the runtime socket are unless somebody says otherwise.
+// True: its value is never to be shown.
+[[nodiscard]] bool is_secret(std::string_view name);
+
+// Where the data directory and the runtime socket are unless somebody says otherwise. Empty: the
+// environment names no home.
 [[nodiscard]] std::string default_data_dir(
     const std::function<std::optional<std::string>(const std::string&)>& environment);
 // Empty: there is no XDG_RUNTIME_DIR.

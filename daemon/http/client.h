@@ -52,9 +52,11 @@ public:
     // connection broke), not_klog (no HTTP).
     virtual Result<ClientResponse> read_head(std::chrono::milliseconds limit) = 0;
     // Some bytes of the answer's body, decoded; empty at its end. Errors: timeout, outcome_unknown.
-    virtual Result<std::string> read_body(std::size_t bytes_max, std::chrono::milliseconds limit) = 0;
+    virtual Result<std::string> read_body(std::size_t bytes_max,
+                                          std::chrono::milliseconds limit) = 0;
     // The rest of the body, at most bytes_max.
-    virtual Result<std::string> read_all(std::size_t bytes_max, std::chrono::milliseconds limit) = 0;
+    virtual Result<std::string> read_all(std::size_t bytes_max,
+                                         std::chrono::milliseconds limit) = 0;
 
     // From any thread: makes calls that wait return with an error.
     virtual void shut_down() = 0;

@@ -64,8 +64,9 @@ public:
     virtual void read_body(std::size_t bytes_max,
                            std::function<void(Result<BodyChunk>)> callback) = 0;
 
-    // A whole answer; ends the exchange. HEAD gets no body. An unread body is read up to a limit
-    // or the connection is closed behind the answer.
+    // A whole answer; ends the exchange, and a read of the body that is under way is dropped
+    // without its callback (so does finish). HEAD gets no body. An unread body is read up to a
+    // limit or the connection is closed behind the answer.
     virtual void respond(Response response) = 0;
 
     // A streamed answer (chunked): start_stream once, then write any number of times, then finish.

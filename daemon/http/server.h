@@ -16,14 +16,15 @@ namespace klog::http {
 
 // Each limit has a documented answer; see man/klog-daemon.1.
 struct ServerLimits {
-    std::size_t header_bytes_max = 16 * 1024;         // 431
-    std::size_t header_fields_max = 100;              // 431
-    std::size_t target_bytes_max = 64 * 1024;         // 414, with the advice to send an envelope
+    std::size_t header_bytes_max = 16 * 1024;          // 431
+    std::size_t header_fields_max = 100;               // 431
+    std::size_t target_bytes_max = 64 * 1024;          // 414, with the advice to send an envelope
     std::chrono::milliseconds header_timeout{10'000};  // 408, then closed
     std::chrono::milliseconds body_timeout{30'000};    // no byte for so long: 408
     std::chrono::milliseconds idle_timeout{75'000};    // between requests: closed
-    std::chrono::milliseconds write_timeout{30'000};   // an answer of which nothing is taken: closed
+    std::chrono::milliseconds write_timeout{30'000};  // an answer of which nothing is taken: closed
     std::size_t connections_max = 10'000;             // 503, then closed
+    std::uint64_t body_bytes_max = 0;                 // a stated length: 413. 0 is any
     // Largest single read of a body.
     std::size_t read_bytes_max = 256 * 1024;
 };
@@ -57,8 +58,9 @@ public:
     // (nobody accepts) is removed; a living one is Code::locked. Errors: config (path too long,
     // says how long it may be), io.
     virtual Status listen_unix(const std::string& path) = 0;
-    // "127.0.0.1:PORT", "[::1]:PORT" or "localhost:PORT"; port 0 takes a free one. Returns the URL with the
-    // port that was taken. Requests must carry a Host that names a loopback address or "localhost".
+    // "127.0.0.1:PORT", "[::1]:PORT" or "localhost:PORT"; port 0 takes a free one. Returns the URL
+    // with the port that was taken. Requests must carry a Host that names a loopback address or
+    // "localhost".
     virtual Result<std::string> listen_tcp(const std::string& address) = 0;
     // Stops accepting on that path and removes the socket file if it is still this server's own.
     virtual void close_unix(const std::string& path) = 0;

@@ -339,7 +339,11 @@ TEST_CASE("wal recovery: a marker of another store, or of a later run, is refuse
     next_file.wal_id += 1;
     CleanMarker longer = marker;
     longer.end += 8;
-    for (const CleanMarker& wrong : {other, later, next_file, longer}) {
+    CleanMarker shorter = marker;
+    shorter.end -= 8;
+    CleanMarker unchained = marker;
+    unchained.chain ^= 1U;
+    for (const CleanMarker& wrong : {other, later, next_file, longer, shorter, unchained}) {
         const auto env = store.env.clone(1);
         REQUIRE(env->write_file("/data/wal/clean", encode_clean_marker(wrong)).ok());
         CHECK(open_error(*env).code == Code::corrupt);
@@ -364,4 +368,53 @@ TEST_CASE("wal recovery: a batch without its last frame is dropped") {
     WalPromises promises;
     promises.durable = {1};
     CHECK(judge(env, promises) == "");
+}
+
+TEST_CASE("wal recovery: a start that was killed while it made the store loses no later promise") {
+    for (std::uint64_t call = 1; call < 40; ++call) {
+        SimEnv env(call);
+        WalWorkload work(env);
+        env.crash_at_call(call);
+        static_cast<void>(Wal::open(env, workload_options()));
+        env.kill();  // folders and files are there, but none of them need be durable
+        const WalPromises promises = work.live(2, false);
+        REQUIRE(promises.durable.size() == 4);
+        env.crash_lose_all();
+        const std::string broken = judge(env, promises);
+        REQUIRE_MESSAGE(broken.empty(), "call ", call, ": ", broken);
+    }
+}
+
+TEST_CASE("wal recovery: a closed file must end with the frame that its successor names") {
+    Prepared store(2, false, true);
+    {
+        auto opened = Wal::open(store.env, workload_options());
+        REQUIRE(opened.ok());
+    }
+    store.env.kill();
+    const std::string second = "/data/wal/00000000000000000002.wal";
+    std::string bytes = *store.env.read_file(second);
+    WalFileHeader header = *decode_file_header(bytes, second);
+    header.previous_chain ^= 1U;
+    bytes.replace(0, kWalFileHeaderBytes, encode_file_header(header));
+    REQUIRE(store.env.write_file(second, bytes).ok());
+    auto opened = Wal::open(store.env, workload_options());
+    REQUIRE(opened.ok());
+    CHECK(read_log(*opened->wal, kValueBytes).error.find(kFirst) != std::string::npos);
+}
+
+TEST_CASE("wal recovery: a store of a later version is left alone") {
+    Prepared store(1, false, true);
+    std::string bytes = *store.env.read_file(kFirst);
+    WalFileHeader header = *decode_file_header(bytes, kFirst);
+    header.incompatible_bits = 4;
+    header.writer = "klog 9.1";
+    bytes.replace(0, kWalFileHeaderBytes, encode_file_header(header));
+    REQUIRE(store.env.write_file(kFirst, bytes).ok());
+    const std::vector<std::string> files = store.env.files();
+    const Error error = open_error(store.env);
+    CHECK(error.code == Code::format_unknown);
+    CHECK(error.message.find("klog 9.1") != std::string::npos);
+    CHECK(*store.env.read_file(kFirst) == bytes);
+    CHECK(store.env.files() == files);
 }

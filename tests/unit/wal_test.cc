@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "env/sim_env.h"
 #include "tests/support/wal_testing.h"
 
@@ -149,6 +151,7 @@ TEST_CASE("wal: a full file is closed at its end and the next one begins") {
         CHECK(files[i].closed);
         CHECK(env.read_file(files[i].path)->size() == files[i].end);
         CHECK(files[i + 1].header.previous_end == files[i].end);
+        CHECK(files[i + 1].header.salt != files[i].header.salt);
         CHECK(files[i + 1].header.settings_checkpoint[0] == 9);
     }
     CHECK(read_log(*wal, 1000).seqs == seqs_to(60));
@@ -382,4 +385,88 @@ TEST_CASE("wal: readers name the file and the offset of damage") {
     CHECK(frame.error().message.find(std::to_string(second)) != std::string::npos);
     CHECK(wal->open_file(1, 1'000'000).error().code == Code::bad_request);
     CHECK(wal->open_file(9, kWalFileHeaderBytes).error().code == Code::not_found);
+}
+
+TEST_CASE("wal: no frame of a failed group follows on a later one that ends where it begins") {
+    SimEnv env(16);
+    WalOptions options = small_options();
+    options.first_file_bytes = 16 << 20;
+    auto wal = open_wal(env, options);
+    // Three frames; the first two go out in one write, the third in one that fails.
+    Frame a = numbered_frame(1);
+    Frame b = numbered_frame(2, 1, 5 << 20);
+    Frame c = numbered_frame(3);
+    Frame* const group[] = {&a, &b, &c};
+    env.inject({.kinds = {SimCall::write}, .skip = 1});
+    REQUIRE(wal->commit(group).outcome == CommitOutcome::absent);
+    // The first again, alone, at the same place: the second would be the sound next frame.
+    REQUIRE(commit_one(*wal, a).outcome == CommitOutcome::durable);
+    wal.reset();
+    env.kill();
+    CHECK(read_log(*open_wal(env, options)).seqs == seqs_to(1));
+}
+
+TEST_CASE("wal: a sync that fails at a rotation is final too, and the group is absent") {
+    for (const SimCall call : {SimCall::sync, SimCall::sync_dir}) {
+        SimEnv env(17);
+        auto wal = open_wal(env);
+        REQUIRE(wal->prepare_spares().ok());
+        commit_up_to(*wal, 1, 6, 1700);
+        REQUIRE(wal->files().size() == 1);
+        env.inject({.kinds = {call}});
+        Frame frame = numbered_frame(7, 1, 1700);
+        CHECK(commit_one(*wal, frame).outcome == CommitOutcome::absent);
+        CHECK(wal->stats().failed);
+        CHECK(commit_one(*wal, frame).error->code == Code::io);
+        wal.reset();
+        env.kill();
+        CHECK(read_log(*open_wal(env), 1700).seqs == seqs_to(6));
+    }
+}
+
+TEST_CASE("wal: spares are made and files are read beside commits") {
+    SimEnv env(18);
+    const auto wal = open_wal(env);
+    std::jthread maintenance([&wal](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            if (wal->spares_wanted()) CHECK(wal->prepare_spares().ok());
+            const LogContents contents = read_log(*wal, 1000);
+            CHECK(contents.error == "");
+            CHECK(contents.seqs == seqs_to(contents.seqs.size()));
+            static_cast<void>(wal->stats());
+        }
+    });
+    commit_up_to(*wal, 1, 400, 1000);
+    maintenance.request_stop();
+    maintenance.join();
+    CHECK(wal->files().size() > 5);
+    CHECK(read_log(*wal, 1000).seqs == seqs_to(400));
+}
+
+TEST_CASE("wal: a reader that begins in the middle gives the frames from there") {
+    SimEnv env(19);
+    WalOptions options = small_options();
+    options.first_file_bytes = 1 << 20;
+    const auto wal = open_wal(env, options);
+    std::vector<std::uint64_t> offsets;
+    for (std::uint64_t seq = 1; seq <= 60; ++seq) {
+        offsets.push_back(wal->end().offset);
+        commit_up_to(*wal, seq, seq, 5000);
+    }
+    for (const std::size_t from : {std::size_t{1}, std::size_t{30}, std::size_t{59}}) {
+        auto reader = wal->open_file(1, offsets[from]);
+        REQUIRE(reader.ok());
+        LogContents contents;
+        while (true) {
+            const auto frame = reader.value()->next();
+            REQUIRE(frame.ok());
+            if (!frame.value()) break;
+            read_frame(*frame.value(), 5000, contents);
+        }
+        CHECK(contents.error == "");
+        REQUIRE(contents.seqs.size() == 60 - from);
+        CHECK(contents.seqs.front() == from + 1);
+    }
+    // Not where a frame begins.
+    CHECK(wal->open_file(1, offsets[3] + 8).value()->next().error().code == Code::corrupt);
 }

@@ -61,12 +61,12 @@ struct Conflict {
 // The answer to one record, in the order of the batch.
 struct WriteResult {
     enum class Outcome : std::uint8_t {
-        written,       // durable: seq, version, time are the record's
-        duplicate,     // known by its id or session line: seq, version, time of the first write
-        refused,       // nothing was written: error says why; conflict for version_conflict
-        skipped,       // not judged: an earlier record of its stream was refused
+        written,         // durable: seq, version, time are the record's
+        duplicate,       // known by its id or session line: seq, version, time of the first write
+        refused,         // nothing was written: error says why; conflict for version_conflict
+        skipped,         // not judged: an earlier record of its stream was refused
         stale_settings,  // not judged: settings changed since settings_seq; check again
-        unknown,       // the sync failed: written zero or one times
+        unknown,         // the sync failed: written zero or one times
     };
     Outcome outcome = Outcome::skipped;
     Seq seq;
@@ -89,7 +89,7 @@ struct WriteStream {
 class WriteBatch {
 public:
     std::vector<WriteRecord> records;
-    std::vector<WriteResult> results;  // filled by the log, as many as records
+    std::vector<WriteResult> results;     // filled by the log, as many as records
     std::shared_ptr<WriteStream> stream;  // may be null: a batch on its own, not stopped by errors
 
     // Keeps bytes alive as long as the batch. Returns a view of them.
@@ -120,11 +120,11 @@ private:
 struct ReadFrom {
     enum class Form : std::uint8_t {
         start,
-        end,         // behind the newest durable record when the reader is opened
-        after,       // behind seq
-        from,        // at seq
-        time,        // at the first record whose time is >= time
-        last,        // the newest `count` records that match
+        end,    // behind the newest durable record when the reader is opened
+        after,  // behind seq
+        from,   // at seq
+        time,   // at the first record whose time is >= time
+        last,   // the newest `count` records that match
     };
     Form form = Form::start;
     Seq seq;
@@ -167,7 +167,8 @@ public:
     // The next records, until about bytes_max bytes of them or records_max records were found, or
     // about scan_bytes were looked at; possibly none. Never waits for new records. It may read
     // from the disk. Errors: corrupt (names file and offset), io.
-    [[nodiscard]] virtual Result<ReadChunk> read(std::size_t bytes_max, std::size_t records_max) = 0;
+    [[nodiscard]] virtual Result<ReadChunk> read(std::size_t bytes_max,
+                                                 std::size_t records_max) = 0;
 
     // Calls `wake` once, from any thread, when there may be something to read behind the last
     // read_to; at once if there already is. It must not block. Replaces an earlier call;
@@ -236,7 +237,8 @@ public:
     [[nodiscard]] virtual Result<Seq> head(std::string_view filter) = 0;
 
     // What is durable about an entity. Errors: bad_topic for a bad space, bad_key, io, corrupt.
-    [[nodiscard]] virtual Result<EntityHead> entity(std::string_view space, std::string_view key) = 0;
+    [[nodiscard]] virtual Result<EntityHead> entity(std::string_view space,
+                                                    std::string_view key) = 0;
     // The newest record of an entity, or that version. not_found where there is none. Reads disk.
     [[nodiscard]] virtual Result<OwnedRecord> get(std::string_view space, std::string_view key,
                                                   std::optional<Version> version) = 0;
@@ -287,7 +289,7 @@ struct StoreStats {
 
 // What open() found, for logs and tests.
 struct RecoveryReport {
-    bool clean = true;               // the last stop was clean, or the store is new
+    bool clean = true;  // the last stop was clean, or the store is new
     std::uint64_t frames_checked = 0;
     std::uint64_t bytes_carried_over = 0;  // copied from the torn file into the new one
     std::uint64_t bytes_dropped = 0;       // never acknowledged

@@ -90,8 +90,10 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
 public:
-    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+    // NOLINTNEXTLINE(google-explicit-constructor): a value or an error is a result.
+    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+    // NOLINTNEXTLINE(google-explicit-constructor): a value or an error is a result.
+    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
 
     [[nodiscard]] bool ok() const { return state_.index() == 0; }
     explicit operator bool() const { return ok(); }
@@ -118,7 +120,8 @@ template <>
 class [[nodiscard]] Result<void> {
 public:
     Result() = default;
-    Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+    // NOLINTNEXTLINE(google-explicit-constructor): a value or an error is a result.
+    Result(Error error) : error_(std::move(error)) {}
 
     [[nodiscard]] bool ok() const { return !error_.has_value(); }
     explicit operator bool() const { return ok(); }
@@ -139,19 +142,19 @@ using Status = Result<void>;
 #define KLOG_CONCAT(a, b) KLOG_CONCAT_(a, b)
 
 // Returns the error of `expr` from the calling function; otherwise goes on.
-#define KLOG_TRY(expr)                                              \
-    do {                                                            \
-        if (auto klog_try_ = (expr); !klog_try_.ok()) {             \
-            return std::move(klog_try_).error();                    \
-        }                                                           \
+#define KLOG_TRY(expr)                                  \
+    do {                                                \
+        if (auto klog_try_ = (expr); !klog_try_.ok()) { \
+            return std::move(klog_try_).error();        \
+        }                                               \
     } while (false)
 
 // KLOG_TRY_ASSIGN(auto x, f()): x is the value of f(), or its error is returned.
-#define KLOG_TRY_ASSIGN(decl, expr)                                           \
-    auto KLOG_CONCAT(klog_result_, __LINE__) = (expr);                        \
-    if (!KLOG_CONCAT(klog_result_, __LINE__).ok()) {                          \
-        return std::move(KLOG_CONCAT(klog_result_, __LINE__)).error();        \
-    }                                                                         \
+#define KLOG_TRY_ASSIGN(decl, expr)                                    \
+    auto KLOG_CONCAT(klog_result_, __LINE__) = (expr);                 \
+    if (!KLOG_CONCAT(klog_result_, __LINE__).ok()) {                   \
+        return std::move(KLOG_CONCAT(klog_result_, __LINE__)).error(); \
+    }                                                                  \
     decl = std::move(KLOG_CONCAT(klog_result_, __LINE__)).value()
 
 #endif  // KLOG_RESULT_H

@@ -1,0 +1,230 @@
+// One record.
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "cli/json_text.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/produce/produce.h"
+#include "daemon/json/json_check.h"
+#include "daemon/json/record_json.h"
+
+namespace klog::cli {
+namespace {
+
+// The daemon takes targets up to 64 KiB; what is longer goes as an envelope.
+constexpr std::size_t kTargetBytesMax = 60U << 10U;
+constexpr std::size_t kReadBytes = 256U << 10U;
+constexpr int kStatusFailed = 400;
+
+Result<std::string> read_input() {
+    std::string bytes;
+    while (true) {
+        const std::size_t before = bytes.size();
+        bytes.resize(before + kReadBytes);
+        const ssize_t got = ::read(STDIN_FILENO, bytes.data() + before, kReadBytes);
+        if (got < 0) {
+            bytes.resize(before);
+            if (errno == EINTR) continue;
+            return Error{Code::io, std::string("standard input: ") + std::strerror(errno), ""};
+        }
+        bytes.resize(before + static_cast<std::size_t>(got));
+        if (got == 0) return bytes;
+        if (bytes.size() > kInputBytesMax) {
+            return Error{Code::value_too_large, "standard input is longer than any value", ""};
+        }
+    }
+}
+
+void append_string(std::string& out, std::string_view name, std::string_view text) {
+    out += ",\"" + std::string(name) + "\":";
+    json::append_quoted(out, text);
+}
+
+void append_expect(std::string& out, const std::string& expect) {
+    if (expect.empty()) return;
+    if (parse_digits(expect)) {
+        out += ",\"expect\":" + expect;
+    } else {
+        append_string(out, "expect", expect);
+    }
+}
+
+void append_headers(std::string& out, const std::vector<std::string>& headers) {
+    if (headers.empty()) return;
+    out += ",\"headers\":{";
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+        const std::size_t equals = headers[i].find('=');
+        if (i > 0) out += ',';
+        json::append_quoted(out, headers[i].substr(0, equals));
+        out += ':';
+        json::append_quoted(out, headers[i].substr(equals + 1));
+    }
+    out += '}';
+}
+
+// The record as an envelope. The value is checked, so that it cannot reach beyond its member.
+Result<std::string> make_envelope(const ProduceOptions& options, std::string value) {
+    std::string line = "{\"topic\":";
+    json::append_quoted(line, options.topic);
+    if (!options.key.empty()) append_string(line, "key", options.key);
+    if (!options.id.empty()) append_string(line, "id", options.id);
+    if (!options.event_time.empty()) append_string(line, "event_time", options.event_time);
+    if (options.tombstone) append_string(line, "kind", "tombstone");
+    append_expect(line, options.expect);
+    append_headers(line, options.headers);
+    if (options.raw) {
+        line += ",\"value_base64\":\"";
+        json::append_base64(line, value);
+        line += '"';
+    } else if (options.value) {
+        KLOG_TRY_ASSIGN(const std::string_view checked,
+                        json::Checker().check(value.data(), value.size()));
+        line += ",\"value\":";
+        line += checked;
+    }
+    return line + "}\n";
+}
+
+// What to send: a request for one record, or a stream of one line.
+Result<http::ClientRequest> build(const Context& context, const ProduceOptions& options) {
+    std::string value = options.value.value_or("");
+    if (options.value && *options.value == "-") {
+        KLOG_TRY_ASSIGN(value, read_input());
+    }
+    if (options.from_value()) {
+        flatten(value);
+        auto request = make_request(context, "POST", record_target(options).text());
+        request.content_type = "application/x-ndjson";
+        request.body = value + "\n";
+        return request;
+    }
+    Target target = record_target(options);
+    if (options.tombstone) target.add("kind", "tombstone");
+    if (target.text().size() > kTargetBytesMax) {
+        Target shorter("/v1/records");
+        shorter.add("envelope", "true").add_given("ack", options.ack);
+        auto request = make_request(context, "POST", shorter.text());
+        request.content_type = "application/x-ndjson";
+        KLOG_TRY_ASSIGN(request.body, make_envelope(options, std::move(value)));
+        return request;
+    }
+    auto request = make_request(context, "POST", target.text());
+    if (options.value) {
+        request.content_type = options.raw ? "application/octet-stream" : "application/json";
+        request.body = std::move(value);
+    }
+    return request;
+}
+
+std::string pretty_ack(std::string_view ack) {
+    std::string text = "seq " + std::string(member(ack, "seq").value_or("?"));
+    if (const auto version = member(ack, "version")) text += "  version " + std::string(*version);
+    if (const std::string time = text_member(ack, "time"); !time.empty()) text += "  " + time;
+    const std::string durable = text_member(ack, "durable");
+    if (!durable.empty()) text += "  durable: " + durable;
+    if (member(ack, "duplicate") == "true") text += "  (known already)";
+    return text + "\n";
+}
+
+Result<int> print_ack(const Context& context, std::string_view ack) {
+    Output out;
+    switch (context.output()) {
+        case OutputMode::pretty:
+            out.append(pretty_ack(ack));
+            break;
+        case OutputMode::value:
+            out.append(member(ack, "seq").value_or("?"));
+            out.append("\n");
+            break;
+        case OutputMode::json:
+            append_indented(out.buffer(), ack, 0);
+            out.append("\n");
+            break;
+        case OutputMode::ndjson:
+            out.append(ack);
+            out.append("\n");
+            break;
+    }
+    KLOG_TRY_ASSIGN([[maybe_unused]] const bool open, out.flush());
+    return 0;
+}
+
+Result<int> refused(const ProduceOptions& options, int status, std::string_view document) {
+    Problem problem = read_problem(status, document);
+    if (problem.code == code_name(Code::bad_json) && !options.raw && !options.envelope) {
+        problem.hint =
+            "klog produce --raw takes a value that is no JSON as it is; a JSON string stands in "
+            "quotes";
+    }
+    return report(problem);
+}
+
+Result<int> judge(const Context& context, const ProduceOptions& options, const Answer& answer) {
+    std::string_view body = answer.body;
+    while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
+    if (!answer.good()) return refused(options, answer.status, body);
+    // A stream of one line has its status inside.
+    if (const auto inner = member(body, "status")) {
+        const auto status = static_cast<int>(parse_digits(*inner).value_or(0));
+        if (status >= kStatusFailed) return refused(options, status, body);
+    }
+    if (!member(body, "seq")) {
+        return Error{Code::not_klog, "the answer is no ack", "look at --url and KLOG_URL"};
+    }
+    return print_ack(context, body);
+}
+
+Error outcome_unknown(const ProduceOptions& options) {
+    return Error{Code::outcome_unknown,
+                 "the connection broke after sending; the record was written once or not at all",
+                 options.id.empty() ? "give it an --id: then it can be sent again safely"
+                                    : "send it again with --id " + options.id};
+}
+
+}  // namespace
+
+Target record_target(const ProduceOptions& options) {
+    Target target("/v1/records");
+    if (options.envelope) target.add("envelope", "true");
+    target.add_given("topic", options.topic);
+    target.add_given("key", options.key).add_given("key_from", options.key_from);
+    for (const std::string& header : options.headers) target.add("header", header);
+    target.add_given("id", options.id).add_given("id_from", options.id_from);
+    target.add_given("event_time", options.event_time).add_given("expect", options.expect);
+    return target.add_given("ack", options.ack);
+}
+
+Result<int> produce_one(const Context& context, const ProduceOptions& options) {
+    KLOG_TRY_ASSIGN(const http::ClientRequest request, build(context, options));
+    const auto deadline =
+        std::chrono::steady_clock::now() + context.timeout().value_or(kProduceWait);
+    auto backoff = kBackoffMin;
+    bool sent = false;
+    while (true) {
+        auto answer = ask(context, request);
+        const Code code = answer ? Code::bug : answer.error().code;
+        // With an id the daemon knows a record again, so asking twice cannot write it twice.
+        const bool unsettled = answer
+                                   ? answer->status == code_info(Code::outcome_unknown).http_status
+                                   : code == Code::outcome_unknown || code == Code::timeout ||
+                                         (sent && code == Code::unreachable);
+        if (!unsettled) {
+            if (!answer) return std::move(answer).error();
+            return judge(context, options, *answer);
+        }
+        sent = true;
+        if (options.id.empty() || std::chrono::steady_clock::now() + backoff >= deadline) {
+            if (answer) return judge(context, options, *answer);
+            return outcome_unknown(options);
+        }
+        ::poll(nullptr, 0, static_cast<int>(backoff.count()));
+        backoff = std::min(backoff * 2, kBackoffMax);
+    }
+}
+
+}  // namespace klog::cli

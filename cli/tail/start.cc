@@ -1,0 +1,192 @@
+// Where a tail starts, and the advice that it gives before.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/json_text.h"
+#include "cli/options.h"
+#include "cli/tail/tail.h"
+#include "daemon/json/record_json.h"
+
+namespace klog::cli {
+namespace {
+
+constexpr std::size_t kLineBytesMax = kAnswerBytesMax;
+
+// A refusal of a question that is only preparation becomes an ordinary error; what the daemon
+// knows under a code that we do not is told as its message.
+Error as_error(const Answer& answer) {
+    const Problem problem = answer.problem();
+    const auto known = code_from_name(problem.code);
+    return Error{known.value_or(Code::bad_request), problem.message, problem.hint};
+}
+
+// A question whose answer begins with the record that the tail will show first.
+Result<Start> probe(const Context& context, Target target) {
+    target.add("limit", "1").add("marks", "true");
+    KLOG_TRY_ASSIGN(const auto client, dial(context));
+    KLOG_TRY(client->send(make_request(context, "GET", target.text())));
+    const auto limit = context.timeout().value_or(kAnswerWait);
+    KLOG_TRY_ASSIGN(const http::ClientResponse head, client->read_head(limit));
+    KLOG_TRY_ASSIGN(std::string body, client->read_all(kLineBytesMax, limit));
+    if (head.status != 200) return as_error(Answer{head.status, head.content_type, body});
+    Start start;
+    LineSplitter lines;
+    bool found = false;
+    lines.feed(body, [&](std::string_view line) {
+        const auto seq = member(line, "seq");
+        if (!seq) return true;
+        start.cursor = parse_digits(*seq).value_or(1) - 1;
+        found = true;
+        return false;
+    });
+    if (!found) {
+        start.cursor = parse_digits(head.header("klog-read-to").value_or("")).value_or(0);
+        start.from = "?";
+    }
+    return start;
+}
+
+bool has_wildcard(const std::string& filter) {
+    return filter.find_first_of("*>+#") != std::string::npos || filter.ends_with('/');
+}
+
+bool is_file(const std::string& path) {
+    struct stat status = {};
+    return ::lstat(path.c_str(), &status) == 0;
+}
+
+// Is there any topic that matches? Reads no more than the first bytes: there may be a million.
+bool any_topic(const Context& context, const std::string& filter) {
+    Target target("/v1/topics");
+    target.add("filter", filter);
+    auto client = dial(context);
+    if (!client || !(*client)->send(make_request(context, "GET", target.text()))) return false;
+    const auto head = (*client)->read_head(kAnswerWait);
+    if (!head || head->status != 200) return false;
+    const auto body = (*client)->read_body(1U << 12U, kAnswerWait);
+    return body && !body->empty();
+}
+
+// The shell has put file names where a filter's * stood.
+void advise_quotes(const TailOptions& options) {
+    if (options.filters.size() < 2) return;
+    for (const std::string& filter : options.filters) {
+        if (has_wildcard(filter) || !is_file(filter)) continue;
+        write_error_stream("hint: \"" + filter +
+                           "\" is a file here: put a filter with * in quotes, or write + for *\n");
+        return;
+    }
+}
+
+void advise_literal(const Context& context, const TailOptions& options) {
+    for (const std::string& filter : options.filters) {
+        if (has_wildcard(filter) || any_topic(context, filter)) continue;
+        if (!any_topic(context, filter + "/>")) continue;
+        write_error_stream("hint: no topic is named " + filter +
+                           ", but there are topics below it: klog tail " + filter + "/\n");
+    }
+}
+
+void advise_earlier(const Context& context, const TailOptions& options, const Start& start) {
+    std::vector<std::string> filters = options.filters;
+    if (filters.empty()) filters.emplace_back();
+    for (const std::string& filter : filters) {
+        const auto newest = ask_head(context, filter);
+        if (newest && *newest > 0 && *newest <= start.cursor) {
+            notice("waiting for new records (--from start shows earlier records)");
+            return;
+        }
+    }
+}
+
+}  // namespace
+
+Result<Point> parse_point(std::string_view option, const std::string& text) {
+    Point point;
+    if (const auto seq = parse_digits(text)) {
+        point.seq = *seq;
+        return point;
+    }
+    if (const auto ago = json::parse_duration(text)) {
+        point.kind = Point::Kind::ago;
+        point.micros = *ago;
+        return point;
+    }
+    if (const auto time = json::parse_time(text)) {
+        point.kind = Point::Kind::time;
+        point.micros = time->micros;
+        return point;
+    }
+    return Error{
+        Code::bad_option,
+        std::string(option) + " takes a seq, a time or a duration before now, not \"" + text + "\"",
+        "such as 1042, 2026-11-22T13:39:00Z or 5m"};
+}
+
+void add_filters(Target& target, const TailOptions& options) {
+    for (const std::string& filter : options.filters) target.add("filter", filter);
+    for (const std::string& filter : options.nots) target.add("not", filter);
+    target.add_given("key", options.key);
+}
+
+Result<std::uint64_t> ask_head(const Context& context, const std::string& filter) {
+    Target target("/v1/head");
+    target.add_given("filter", filter);
+    KLOG_TRY_ASSIGN(const Answer answer, ask(context, target));
+    if (!answer.good()) return as_error(answer);
+    const auto seq = parse_digits(member(answer.body, "seq").value_or(""));
+    if (!seq) return Error{Code::not_klog, "the answer holds no seq", "look at --url and KLOG_URL"};
+    return *seq;
+}
+
+Result<Start> find_start(const Context& context, const TailOptions& options, bool follow) {
+    Start start;
+    if (!options.after.empty()) {
+        KLOG_TRY_ASSIGN(start.cursor, parse_number("--after", options.after, 0));
+        return start;
+    }
+    const bool from_end = options.from == "end" || (options.from.empty() && follow);
+    if (!options.last.empty() && options.last != "0") {
+        Target target("/v1/records");
+        add_filters(target, options);
+        KLOG_TRY_ASSIGN(start, probe(context, target.add("last", options.last)));
+        start.from.clear();
+        return start;
+    }
+    if (options.last == "0" || from_end) {
+        KLOG_TRY_ASSIGN(start.cursor, ask_head(context, ""));
+        return start;
+    }
+    if (options.from == "start" || options.from.empty()) return start;
+    KLOG_TRY_ASSIGN(const Point point, parse_point("--from", options.from));
+    if (point.kind == Point::Kind::seq) {
+        start.cursor = point.seq == 0 ? 0 : point.seq - 1;
+        return start;
+    }
+    Target target("/v1/records");
+    add_filters(target, options);
+    KLOG_TRY_ASSIGN(start, probe(context, target.add("from", options.from)));
+    // Nothing there yet: a time to come stays a time until its first record shows its seq.
+    const bool keep = !start.from.empty() && point.kind == Point::Kind::time;
+    start.from = keep ? options.from : "";
+    return start;
+}
+
+void advise(const Context& context, const TailOptions& options, const Start& start, bool follow) {
+    if (context.quiet) return;
+    advise_quotes(options);
+    advise_literal(context, options);
+    const bool at_end = follow && options.after.empty() && options.last.empty() &&
+                        (options.from.empty() || options.from == "end");
+    if (at_end && is_terminal(STDERR_FILENO) && is_terminal(STDOUT_FILENO)) {
+        advise_earlier(context, options, start);
+    }
+    if (options.after.empty() && options.from.empty() && options.cursor_file.empty()) return;
+    const auto newest = ask_head(context, "");
+    if (newest && *newest < start.cursor) {
+        notice("the cursor " + std::to_string(start.cursor) + " lies ahead of the head, which is " +
+               std::to_string(*newest) + (follow ? "; waiting" : "; there is nothing to show"));
+    }
+}
+
+}  // namespace klog::cli

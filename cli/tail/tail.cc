@@ -1,0 +1,247 @@
+#include "cli/tail/tail.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cli/json_text.h"
+#include "cli/options.h"
+
+namespace klog::cli {
+namespace {
+
+constexpr std::size_t kReadBytes = 256U << 10U;
+// The daemon sends something every 15 s; three of those missing mean that it is gone.
+constexpr std::chrono::milliseconds kSilenceMax{45'000};
+constexpr std::chrono::milliseconds kBackoffMin{20};
+constexpr std::chrono::milliseconds kBackoffMax{1'000};
+// How long a tail that does not follow looks for a daemon that it has lost.
+constexpr std::chrono::milliseconds kLostWait{10'000};
+constexpr int kExitSignalBase = 128;
+constexpr std::int64_t kMicrosPerMilli = 1000;
+
+Error usage(std::string message) {
+    return Error{Code::usage, std::move(message), "klog tail --help"};
+}
+
+// Something that passes: the daemon is going down or has too much to do.
+bool passes(int status) { return status == 429 || status == 503 || status == 408; }
+
+}  // namespace
+
+Tail::Tail(Context& context, const TailOptions& options)
+    : context_(context),
+      options_(options),
+      printer_(out_, context.output(), context.color(), record_style()) {}
+
+bool Tail::tells() const {
+    return !context_.quiet && (context_.verbose || is_terminal(STDERR_FILENO));
+}
+
+Status Tail::check_options() {
+    const int starts = (options_.from.empty() ? 0 : 1) + (options_.after.empty() ? 0 : 1) +
+                       (options_.last.empty() ? 0 : 1);
+    if (starts > 1) return usage("--from, --after and -n exclude each other");
+    if (options_.follow_given && options_.no_follow) {
+        return usage("--follow and --no-follow exclude each other");
+    }
+    follow_ = !options_.no_follow;
+    if (!options_.after.empty()) KLOG_TRY(parse_number("--after", options_.after, 0));
+    if (!options_.last.empty()) KLOG_TRY(parse_number("--last", options_.last, 0));
+    if (!options_.from.empty() && options_.from != "start" && options_.from != "end") {
+        KLOG_TRY(parse_point("--from", options_.from));
+    }
+    if (!options_.limit.empty()) {
+        KLOG_TRY_ASSIGN(limit_, parse_number("--limit", options_.limit, 1));
+    }
+    if (options_.until.empty()) return {};
+    KLOG_TRY_ASSIGN(until_, parse_point("--until", options_.until));
+    // What lies before now is all there already.
+    if (until_->kind == Point::Kind::ago) follow_ = false;
+    return {};
+}
+
+Status Tail::begin() {
+    KLOG_TRY(check_options());
+    KLOG_TRY(signals_.start([this] {
+        const std::lock_guard lock(mutex_);
+        if (client_) client_->shut_down();
+    }));
+    Start start;
+    if (!options_.cursor_file.empty()) KLOG_TRY(cursor_file_.open(options_.cursor_file));
+    if (cursor_file_.cursor()) {
+        start.cursor = *cursor_file_.cursor();
+    } else {
+        // "follows from the end": --until AGO looks back and still starts where a following tail
+        // does unless it is told otherwise.
+        KLOG_TRY_ASSIGN(start, find_start(context_, options_, !options_.no_follow));
+    }
+    cursor_ = start.cursor;
+    from_ = start.from;
+    if (!options_.cursor_file.empty()) KLOG_TRY(cursor_file_.begin(cursor_));
+    advise(context_, options_, start, follow_);
+    contact_ = std::chrono::steady_clock::now();
+    return {};
+}
+
+Result<int> Tail::run() {
+    KLOG_TRY(begin());
+    return finish(read_on());
+}
+
+// Output first, then the cursor: a crash in between shows something again, and skips nothing.
+Result<int> Tail::finish(Result<int> code) {
+    printer_.finish();
+    auto open = out_.flush();
+    if (!options_.cursor_file.empty()) {
+        if (open && *open) KLOG_TRY(cursor_file_.set(cursor_));
+        KLOG_TRY(cursor_file_.close());
+    }
+    if (!open) return std::move(open).error();
+    if (signals_.signal() != 0) return kExitSignalBase + signals_.signal();
+    return code;
+}
+
+Result<int> Tail::read_on() {
+    while (signals_.signal() == 0) {
+        auto end = read_once();
+        if (signals_.signal() != 0) break;
+        if (refused_) return *refused_;
+        if (!end && end.error().code != Code::unreachable) return std::move(end).error();
+        if (end && *end != End::lost) return 0;
+        if (tells() && !lost_told_) {
+            notice("the connection is lost; going on behind seq " + std::to_string(cursor_));
+            lost_told_ = true;
+        }
+        if (!pause() && signals_.signal() == 0) {
+            return Error{Code::unreachable,
+                         "the daemon at " + context_.url() + " is gone; the tail stands at seq " +
+                             std::to_string(cursor_),
+                         "klog tail --after " + std::to_string(cursor_)};
+        }
+    }
+    return kExitSignalBase + signals_.signal();
+}
+
+bool Tail::pause() {
+    const auto limit = context_.timeout();
+    const auto lost_for = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - contact_);
+    if (limit && lost_for >= *limit) return false;
+    if (!limit && !follow_ && lost_for >= kLostWait) return false;
+    backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
+    pollfd wait = {signals_.descriptor(), POLLIN, 0};
+    ::poll(&wait, 1, static_cast<int>(backoff_.count()));
+    return signals_.signal() == 0;
+}
+
+std::string Tail::request_target() const {
+    Target target("/v1/records");
+    add_filters(target, options_);
+    if (from_.empty()) {
+        target.add("after", std::to_string(cursor_));
+    } else {
+        target.add("from", from_);
+    }
+    if (read_to_) {
+        target.add("until", std::to_string(*read_to_));
+    } else {
+        target.add_given("until", options_.until);
+    }
+    if (limit_) target.add("limit", std::to_string(*limit_ - shown_));
+    if (follow_) target.add("follow", "true");
+    return target.add("marks", "true").text();
+}
+
+Result<Tail::End> Tail::read_once() {
+    KLOG_TRY_ASSIGN(std::shared_ptr<http::Client> client, dial(context_));
+    {
+        const std::lock_guard lock(mutex_);
+        client_ = client;
+    }
+    if (signals_.signal() != 0) return End::lost;
+    caught_up_ = false;
+    lines_ = LineSplitter();
+    if (!client->send(make_request(context_, "GET", request_target()))) return End::lost;
+    auto head = client->read_head(kSilenceMax);
+    if (!head) {
+        if (head.error().code == Code::not_klog) return std::move(head).error();
+        return End::lost;
+    }
+    if (head->status != 200) {
+        const auto body = client->read_all(kProblemBytesMax, kSilenceMax);
+        if (!body || passes(head->status)) return End::lost;
+        refused_ = report(read_problem(head->status, *body));
+        return End::done;
+    }
+    contact_ = std::chrono::steady_clock::now();
+    backoff_ = std::chrono::milliseconds(0);
+    if (lost_told_) notice("connected again");
+    lost_told_ = false;
+    if (!follow_ && !read_to_) read_to_ = parse_digits(head->header("klog-read-to").value_or(""));
+    return read_lines(*client);
+}
+
+Result<Tail::End> Tail::read_lines(http::Client& client) {
+    while (true) {
+        const auto chunk = client.read_body(kReadBytes, kSilenceMax);
+        if (!chunk) return End::lost;
+        contact_ = std::chrono::steady_clock::now();
+        if (chunk->empty()) return ended();
+        KLOG_TRY_ASSIGN(const End end, take(*chunk));
+        if (end != End::lost) return end;
+        if (signals_.signal() != 0) return End::lost;
+    }
+}
+
+// Everything that one read gave is printed and flushed at once. `lost` means: go on.
+Result<Tail::End> Tail::take(std::string_view chunk) {
+    const std::uint64_t before = cursor_;
+    lines_.feed(chunk, [this](std::string_view line) { return take_line(line); });
+    KLOG_TRY_ASSIGN(const bool open, out_.flush());
+    if (!open) {
+        cursor_ = before;
+        return End::closed_pipe;
+    }
+    if (cursor_ != before && !options_.cursor_file.empty()) KLOG_TRY(cursor_file_.set(cursor_));
+    return limit_reached() ? End::done : End::lost;
+}
+
+bool Tail::take_line(std::string_view line) {
+    if (line.empty()) return true;
+    if (line.starts_with("{\"mark\":")) {
+        const auto mark = member(line, "mark");
+        const auto seq = parse_digits(member(mark.value_or(""), "seq").value_or(""));
+        if (seq && *seq > cursor_) cursor_ = *seq;
+        caught_up_ = true;
+        return true;
+    }
+    printer_.print(line);
+    ++shown_;
+    if (const auto seq = parse_digits(member(line, "seq").value_or(""))) {
+        cursor_ = *seq;
+        from_.clear();
+    }
+    return !limit_reached();
+}
+
+// The answer ended in good order. A daemon that goes down ends its answers as well, so what
+// was asked for decides whether that was all.
+Result<Tail::End> Tail::ended() {
+    if (limit_reached()) return End::done;
+    if (!follow_) return caught_up_ ? End::done : End::lost;
+    if (!until_) return End::lost;
+    if (until_->kind == Point::Kind::seq) {
+        if (cursor_ >= until_->seq) return End::done;
+        const auto newest = ask_head(context_, "");
+        return newest && *newest >= until_->seq ? End::done : End::lost;
+    }
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
+    // A millisecond of grace: the daemon saw that moment pass before we did.
+    return now + kMicrosPerMilli >= until_->micros ? End::done : End::lost;
+}
+
+}  // namespace klog::cli

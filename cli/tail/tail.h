@@ -1,0 +1,123 @@
+// `klog tail`: what is asked for, and the run that reads, prints and goes on where it was.
+#ifndef KLOG_CLI_TAIL_TAIL_H
+#define KLOG_CLI_TAIL_TAIL_H
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/context.h"
+#include "cli/lines.h"
+#include "cli/listing.h"
+#include "cli/output.h"
+#include "cli/request.h"
+#include "cli/signals.h"
+#include "cli/tail/cursor_file.h"
+#include "klog/result.h"
+
+namespace klog::cli {
+
+struct TailOptions {
+    std::vector<std::string> filters;
+    std::vector<std::string> nots;
+    std::string from;  // start, end, SEQ, TIME or AGO; empty: not given
+    std::string after;
+    std::string last;
+    std::string until;
+    bool follow_given = false;
+    bool no_follow = false;
+    std::string limit;
+    std::string key;
+    std::string cursor_file;
+};
+
+// A point in the log as --from and --until name it.
+struct Point {
+    enum class Kind { seq, time, ago };
+    Kind kind = Kind::seq;
+    std::uint64_t seq = 0;
+    std::int64_t micros = 0;  // time: since 1970; ago: the duration
+};
+// Errors: bad_option, naming `option`.
+[[nodiscard]] Result<Point> parse_point(std::string_view option, const std::string& text);
+
+// filter, not and key of a request.
+void add_filters(Target& target, const TailOptions& options);
+
+// The newest seq under one filter; of everything where it is empty. Errors: as ask(), and
+// what the daemon says.
+[[nodiscard]] Result<std::uint64_t> ask_head(const Context& context, const std::string& filter);
+
+// Where a tail starts.
+struct Start {
+    std::uint64_t cursor = 0;  // a seq that counts as seen
+    // Set where the start is a time to come: the cursor alone would start too early.
+    std::string from;
+};
+// Finds the cursor of --from, --after and -n (from what is there now), so that everything later,
+// a lost connection too, goes on from a seq. Errors: as ask(), and what the daemon says.
+[[nodiscard]] Result<Start> find_start(const Context& context, const TailOptions& options,
+                                       bool follow);
+
+// Advice on stderr, before anything is read. Never fails a tail.
+void advise(const Context& context, const TailOptions& options, const Start& start, bool follow);
+
+class Tail {
+public:
+    Tail(Context& context, const TailOptions& options);
+    // Gives the exit code. Errors: what ends a tail.
+    [[nodiscard]] Result<int> run();
+
+private:
+    enum class End { done, lost, closed_pipe };
+
+    Status check_options();
+    Status begin();
+    [[nodiscard]] Result<int> finish(Result<int> code);
+    [[nodiscard]] Result<int> read_on();
+    // One connection. A refusal is printed, and its exit code is in refused_.
+    [[nodiscard]] Result<End> read_once();
+    [[nodiscard]] Result<End> read_lines(http::Client& client);
+    [[nodiscard]] Result<End> take(std::string_view chunk);
+    bool take_line(std::string_view line);
+    [[nodiscard]] Result<End> ended();
+    [[nodiscard]] std::string request_target() const;
+    // Waits before the next try. False: out of time, or a signal came.
+    bool pause();
+    [[nodiscard]] bool limit_reached() const { return limit_ && shown_ >= *limit_; }
+    [[nodiscard]] bool tells() const;
+
+    Context& context_;
+    const TailOptions& options_;
+    bool follow_ = true;
+    std::optional<std::uint64_t> limit_;
+    std::optional<Point> until_;
+    std::optional<std::uint64_t> read_to_;  // where a tail that does not follow ends
+
+    Output out_;
+    LinePrinter printer_;
+    LineSplitter lines_;
+    CursorFile cursor_file_;
+    std::uint64_t cursor_ = 0;
+    std::string from_;
+    std::uint64_t shown_ = 0;
+    bool caught_up_ = false;  // this answer's last mark came
+    std::optional<int> refused_;
+
+    std::chrono::steady_clock::time_point contact_;
+    std::chrono::milliseconds backoff_{0};
+    bool lost_told_ = false;
+
+    std::mutex mutex_;
+    std::shared_ptr<http::Client> client_;  // guarded by mutex_
+    // Last, so that its thread ends before what it uses.
+    SignalWatch signals_;
+};
+
+}  // namespace klog::cli
+
+#endif  // KLOG_CLI_TAIL_TAIL_H

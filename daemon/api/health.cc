@@ -1,0 +1,27 @@
+// Is the process alive, and can it take records?
+#include "daemon/api/context.h"
+
+namespace klog::api {
+
+void handle_livez(const Context& /*context*/, const ExchangePtr& exchange) {
+    answer_json(exchange, 200, "{\"status\":\"alive\"}\n");
+}
+
+void handle_readyz(const Context& context, const ExchangePtr& exchange) {
+    const StoreStats stats = context.store.stats();
+    if (stats.failed) {
+        exchange->respond(http::problem(
+            503, Error{Code::io, "a sync to disk failed, so nothing is written any more",
+                       "look at the disk, then restart the daemon"}));
+        return;
+    }
+    if (!stats.writable) {
+        exchange->respond(http::problem(
+            503,
+            Error{Code::disk_full, "there is no room to write; reads go on", "free some space"}));
+        return;
+    }
+    answer_json(exchange, 200, "{\"status\":\"ready\"}\n");
+}
+
+}  // namespace klog::api

@@ -1,0 +1,94 @@
+// GET /metrics: the text format of Prometheus.
+#include <fmt/format.h>
+
+#include "daemon/api/context.h"
+
+namespace klog::api {
+namespace {
+
+class MetricsText {
+public:
+    void counter(std::string_view name, std::string_view help, std::uint64_t value) {
+        add(name, help, "counter", fmt::format("{}", value));
+    }
+    void gauge(std::string_view name, std::string_view help, std::uint64_t value) {
+        add(name, help, "gauge", fmt::format("{}", value));
+    }
+    void seconds_counter(std::string_view name, std::string_view help, std::uint64_t micros) {
+        add(name, help, "counter", fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000));
+    }
+    void info(std::string_view version) {
+        text_ += fmt::format(
+            "# HELP klog_build_info Always 1; the version is in the label.\n"
+            "# TYPE klog_build_info gauge\n"
+            "klog_build_info{{version=\"{}\"}} 1\n",
+            version);
+    }
+    [[nodiscard]] std::string take() { return std::move(text_); }
+
+private:
+    void add(std::string_view name, std::string_view help, std::string_view type,
+             std::string_view value) {
+        text_ +=
+            fmt::format("# HELP {} {}\n# TYPE {} {}\n{} {}\n", name, help, name, type, name, value);
+    }
+    std::string text_;
+};
+
+void add_log(MetricsText& text, const LogStats& stats) {
+    text.gauge("klog_log_head_seq", "Newest durable seq.", stats.head.value);
+    text.counter("klog_log_records_written_total", "Records written since the start.",
+                 stats.records_written);
+    text.counter("klog_log_refused_total", "Records refused since the start.", stats.refused);
+    text.counter("klog_log_duplicates_total", "Records known already by id or session line.",
+                 stats.duplicates);
+    text.counter("klog_log_groups_total", "Groups committed, each with one sync or a part of one.",
+                 stats.groups);
+    text.gauge("klog_log_queue_bytes", "Bytes that wait to be written.", stats.queue_bytes);
+    text.gauge("klog_log_memtable_bytes", "Heads and ids that are in no run yet.",
+               stats.memtable_bytes);
+    text.gauge("klog_log_runs", "Runs of heads and ids.", stats.runs);
+    text.gauge("klog_log_readers", "Open readers.", stats.readers);
+    text.gauge("klog_log_key_index_seq", "The key index holds everything up to this seq.",
+               stats.key_index_seq.value);
+}
+
+void add_store(MetricsText& text, const StoreStats& stats) {
+    text.counter("klog_store_syncs_total", "Syncs of the write-ahead log.", stats.syncs);
+    text.seconds_counter("klog_store_sync_seconds_total", "Time spent in them.",
+                         stats.sync_micros_total);
+    text.counter("klog_store_wal_bytes_written_total", "Bytes written to the write-ahead log.",
+                 stats.wal_bytes_written);
+    text.gauge("klog_store_wal_files", "Files of the write-ahead log.", stats.wal_files);
+    text.gauge("klog_store_wal_bytes_on_disk", "Their size.", stats.wal_bytes_on_disk);
+    text.gauge("klog_store_writable", "0 while there is no room to write.",
+               stats.writable && !stats.failed ? 1 : 0);
+    text.gauge("klog_store_failed", "1 after a sync failed: nothing is written any more.",
+               stats.failed ? 1 : 0);
+}
+
+void add_server(MetricsText& text, const http::ServerStats& stats) {
+    text.gauge("klog_http_connections_open", "Open connections.", stats.connections_open);
+    text.counter("klog_http_connections_total", "Connections accepted.", stats.connections_total);
+    text.counter("klog_http_requests_total", "Requests begun.", stats.requests_total);
+    text.counter("klog_http_responses_4xx_total", "Answers with a 4xx status.",
+                 stats.responses_4xx);
+    text.counter("klog_http_responses_5xx_total", "Answers with a 5xx status.",
+                 stats.responses_5xx);
+}
+
+}  // namespace
+
+void handle_metrics(const Context& context, const ExchangePtr& exchange) {
+    MetricsText text;
+    text.info(context.options.version);
+    add_log(text, context.log.stats());
+    add_store(text, context.store.stats());
+    if (context.options.server_stats) add_server(text, context.options.server_stats());
+    http::Response response;
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    response.body = text.take();
+    exchange->respond(std::move(response));
+}
+
+}  // namespace klog::api

@@ -1,0 +1,384 @@
+// A stream of lines, each of them a record. What one read of the body brings is handed to the log
+// as one batch, a few batches are under way at a time, and acknowledgements are written in the
+// order of the lines.
+#include <fmt/core.h>
+
+#include <deque>
+
+#include "daemon/api/acks.h"
+#include "daemon/api/line_splitter.h"
+#include "daemon/api/produce.h"
+#include "daemon/api/stream_report.h"
+#include "daemon/json/json_check.h"
+#include "daemon/json/record_json.h"
+
+namespace klog::api {
+namespace {
+
+constexpr std::size_t kReadBytesMax = 256 * 1024;
+// Limits of one batch and of all that the log has of one stream.
+constexpr std::size_t kUnitLinesMax = 4096;
+constexpr std::size_t kUnitBytesMax = 1024 * 1024;
+constexpr std::size_t kUnitsMax = 4;
+constexpr std::size_t kUnitsBytesMax = 4 * 1024 * 1024;
+// What an envelope may hold besides its value: topic, key, id and headers, escaped.
+constexpr std::size_t kEnvelopeBytesMax = 128 * 1024;
+constexpr int kStaleRetriesMax = 3;
+constexpr std::size_t kUnreadAcksBytesMax = 1024 * 1024;
+constexpr std::chrono::milliseconds kUnreadAcksTimeout{30'000};
+
+// One batch and the lines around its records that never reached the log.
+struct Unit {
+    std::shared_ptr<WriteBatch> batch;  // null while the log has it
+    std::vector<LocalError> errors;
+    std::size_t bytes = 0;
+    bool under_way = false;
+    bool lines_found = false;          // asked once where duplicates were written
+    std::vector<std::size_t> retried;  // the records that were handed in again
+    int retries = 0;
+    std::shared_ptr<WriteBatch> again;
+};
+
+class ProduceStream : public std::enable_shared_from_this<ProduceStream> {
+public:
+    ProduceStream(const Context& context, ExchangePtr exchange, StreamOptions options)
+        : context_(context),
+          exchange_(std::move(exchange)),
+          options_(std::move(options)),
+          splitter_(context.options.value_bytes_max / 3 * 4 + kEnvelopeBytesMax),
+          report_(options_.summary, options_.skip_errors, options_.session_line - 1),
+          stream_(std::make_shared<WriteStream>()),
+          settings_seq_(context.log.settings_seq()) {
+        stream_->stop_on_error = !options_.skip_errors;
+        stream_->session = options_.session;
+    }
+
+    void start() {
+        const std::weak_ptr<ProduceStream> weak = weak_from_this();
+        exchange_->on_closed([weak] {
+            if (const auto self = weak.lock()) self->end_input();
+        });
+        exchange_->on_drain([weak] {
+            if (const auto self = weak.lock()) {
+                self->end_with({Code::stopping, "the daemon is stopping", "go on from this line"});
+            }
+        });
+        if (!options_.summary) exchange_->start_stream(200, std::string(kNdjson), {});
+        pump();
+    }
+
+private:
+    // Goes on wherever there is something to do: hands lines to the log, or reads more of them.
+    void pump() {
+        if (pumping_ || finished_) return;
+        pumping_ = true;
+        while (!input_ended_ && !stale_ && !reading_ && has_room()) {
+            if (submit_unit()) continue;
+            if (splitter_.ended()) {
+                input_ended_ = true;
+            } else if (!input_ended_) {
+                read_more();
+            }
+        }
+        pumping_ = false;
+        if (input_ended_ && units_.empty()) finish();
+    }
+
+    [[nodiscard]] bool has_room() {
+        if (units_.size() >= kUnitsMax || units_bytes_ >= kUnitsBytesMax) return false;
+        if (options_.summary || exchange_->unsent_bytes() <= kUnreadAcksBytesMax) return true;
+        wait_for_reader();
+        return false;
+    }
+
+    // Acks pile up: read no more until the peer takes some, and give up on one that never does.
+    void wait_for_reader() {
+        if (waiting_for_reader_) return;
+        waiting_for_reader_ = true;
+        exchange_->set_timer(kUnreadAcksTimeout, [self = shared_from_this()] {
+            self->end_with({Code::timeout, "acknowledgements were not read for 30 seconds",
+                            "read them while sending, or ask for acks=summary"});
+        });
+        exchange_->on_unsent_below(kUnreadAcksBytesMax / 2, [self = shared_from_this()] {
+            self->waiting_for_reader_ = false;
+            self->exchange_->set_timer(std::chrono::milliseconds(0), nullptr);
+            self->pump();
+        });
+    }
+
+    void read_more() {
+        reading_ = true;
+        exchange_->read_body(kReadBytesMax,
+                             [self = shared_from_this()](Result<http::BodyChunk> chunk) {
+                                 self->take(std::move(chunk));
+                             });
+    }
+
+    void take(Result<http::BodyChunk> chunk) {
+        reading_ = false;
+        if (input_ended_) return pump();
+        if (!chunk) {
+            // Where the peer is gone nobody reads an error; its last line may be half a line.
+            if (chunk.error().code == Code::io) return end_input();
+            return end_with(chunk.error());
+        }
+        splitter_.feed(
+            chunk->bytes != nullptr ? std::move(chunk->bytes) : std::make_shared<std::string>(),
+            chunk->last);
+        pump();
+    }
+
+    void end_input() {
+        input_ended_ = true;
+        pump();
+    }
+
+    // The stream ends here, for a reason that is told in place of the next line.
+    void end_with(Error error) {
+        if (finished_ || input_ended_) return;
+        auto unit = std::make_shared<Unit>();
+        unit->batch = std::make_shared<WriteBatch>();
+        unit->errors.push_back({0, splitter_.number() + 1, std::move(error)});
+        units_.push_back(std::move(unit));
+        input_ended_ = true;
+        answer_units();
+    }
+
+    // Hands the lines that are there to the log. False where there are none.
+    bool submit_unit() {
+        auto batch = std::make_unique<WriteBatch>();
+        auto unit = std::make_shared<Unit>();
+        const std::string* kept = nullptr;
+        while (batch->records.size() < kUnitLinesMax && unit->errors.size() < kUnitLinesMax &&
+               unit->bytes < kUnitBytesMax) {
+            std::optional<Line> line = splitter_.next();
+            if (!line) break;
+            unit->bytes += line->size;
+            WriteRecord& record = batch->records.emplace_back();
+            Status status = parse_line(*line, *batch, record);
+            if (status) {
+                if (line->owner.get() != kept) {
+                    kept = line->owner.get();
+                    batch->keep_alive(std::move(line->owner));
+                }
+                continue;
+            }
+            batch->records.pop_back();
+            unit->errors.push_back(
+                {batch->records.size(), line->number, std::move(status).error()});
+            if (options_.skip_errors) continue;
+            input_ended_ = true;  // nothing behind it is written
+            break;
+        }
+        if (batch->records.empty() && unit->errors.empty()) return false;
+        units_.push_back(unit);
+        units_bytes_ += unit->bytes;
+        if (batch->records.empty()) {
+            unit->batch = std::move(batch);
+            answer_units();
+        } else {
+            append(unit, std::move(batch), false);
+        }
+        return true;
+    }
+
+    Status parse_line(const Line& line, WriteBatch& batch, WriteRecord& record) {
+        record.line = options_.session_line - 1 + line.number;
+        record.settings_seq = settings_seq_;
+        if (line.too_long) {
+            return Error{Code::value_too_large,
+                         fmt::format("the line is longer than a value of {} bytes can make it",
+                                     context_.options.value_bytes_max),
+                         {}};
+        }
+        if (options_.envelope) {
+            return json::parse_envelope(line.data, line.size, context_.options.value_bytes_max,
+                                        batch, record, line.number);
+        }
+        KLOG_TRY_ASSIGN(record.value, json::Checker().check(line.data, line.size, line.number));
+        if (record.value.size() > context_.options.value_bytes_max) {
+            return Error{Code::value_too_large,
+                         fmt::format("the value holds {} bytes, at most {} are allowed",
+                                     record.value.size(), context_.options.value_bytes_max),
+                         {}};
+        }
+        record.headers = options_.headers;
+        record.topic = options_.topic.text();
+        if (!options_.topic.fixed()) {
+            KLOG_TRY_ASSIGN(std::string topic, options_.topic.fill(record.value));
+            record.topic = batch.keep(std::move(topic));
+        }
+        record.has_key = options_.key.has_value() || options_.key_from.has_value();
+        if (options_.key) record.key = *options_.key;
+        if (options_.key_from) {
+            KLOG_TRY_ASSIGN(std::string key, json::text_at(record.value, *options_.key_from));
+            record.key = batch.keep(std::move(key));
+        }
+        if (options_.id_from) {
+            KLOG_TRY_ASSIGN(std::string id, json::text_at(record.value, *options_.id_from));
+            if (id.empty() || id.size() > Limits::kIdBytesMax) {
+                return Error{Code::bad_record,
+                             fmt::format("an id has 1 to {} bytes, this one {}",
+                                         Limits::kIdBytesMax, id.size()),
+                             {}};
+            }
+            record.id = batch.keep(std::move(id));
+        }
+        return {};
+    }
+
+    // again: these are records of a unit that were handed back because settings had changed.
+    void append(const std::shared_ptr<Unit>& unit, std::unique_ptr<WriteBatch> batch, bool again) {
+        batch->stream = stream_;
+        // While more is to come this thread goes on parsing, and another one commits.
+        batch->may_lead = splitter_.ended();
+        unit->under_way = true;
+        batch->done = [self = shared_from_this(), unit, again](std::unique_ptr<WriteBatch> back) {
+            // std::function must be copyable, so the batch changes hands.
+            std::shared_ptr<WriteBatch> shared = std::move(back);
+            self->exchange_->post([self, unit, shared, again] {
+                shared->done = nullptr;  // it holds this object
+                (again ? unit->again : unit->batch) = shared;
+                self->answered(*unit);
+            });
+        };
+        context_.log.append(std::move(batch));
+    }
+
+    void answered(Unit& unit) {
+        unit.under_way = false;
+        if (unit.again != nullptr) {
+            for (std::size_t i = 0; i < unit.retried.size(); ++i) {
+                unit.batch->results[unit.retried[i]] = std::move(unit.again->results[i]);
+            }
+            unit.retried.clear();
+            unit.again.reset();
+        }
+        for (const WriteResult& result : unit.batch->results) {
+            if (result.outcome == WriteResult::Outcome::stale_settings) stale_ = true;
+        }
+        answer_units();
+    }
+
+    // Writes the answers of the units in front that have one.
+    void answer_units() {
+        while (!units_.empty() && !units_.front()->under_way && !looking_up_) {
+            const std::shared_ptr<Unit> unit = units_.front();
+            if (stale_ && retry_stale(unit)) return;
+            if (look_up_lines(unit)) return;
+            std::string out;
+            report_.add(*unit->batch, unit->errors, out);
+            if (!out.empty()) exchange_->write(std::move(out));
+            units_bytes_ -= unit->bytes;
+            units_.pop_front();
+        }
+        if (units_.empty()) stale_ = false;
+        pump();
+    }
+
+    // Settings changed: whatever was under way comes back unjudged. Once all of it is back, it is
+    // handed in again in its order, with nothing new in between. True: wait.
+    bool retry_stale(const std::shared_ptr<Unit>& unit) {
+        for (const auto& other : units_) {
+            if (other->under_way) return true;
+        }
+        if (unit->retries++ == kStaleRetriesMax) return false;  // told as an error
+        auto again = std::make_unique<WriteBatch>();
+        settings_seq_ = context_.log.settings_seq();
+        for (std::size_t i = 0; i < unit->batch->results.size(); ++i) {
+            if (unit->batch->results[i].outcome != WriteResult::Outcome::stale_settings) continue;
+            unit->retried.push_back(i);
+            again->records.push_back(unit->batch->records[i]);
+            again->records.back().settings_seq = settings_seq_;
+        }
+        if (unit->retried.empty()) return false;
+        again->keep_alive(unit->batch);
+        append(unit, std::move(again), true);
+        return true;
+    }
+
+    // Lines of a session that were written by an earlier connection: the log may know that they
+    // were without knowing where. True: wait.
+    bool look_up_lines(const std::shared_ptr<Unit>& unit) {
+        if (options_.session.empty() || unit->lines_found || !lacks_seqs(*unit->batch))
+            return false;
+        looking_up_ = true;
+        unit->lines_found = true;
+        auto found = std::make_shared<std::vector<Log::SessionLine>>();
+        exchange_->run_blocking(
+            [self = shared_from_this(), unit, found] {
+                const auto& records = unit->batch->records;
+                auto lines = self->context_.log.session_lines(
+                    self->options_.session, records.front().line, records.back().line,
+                    self->options_.session_after);
+                // Without an answer the lines stay acknowledged as duplicates, with seq 0.
+                if (lines) *found = *std::move(lines);
+            },
+            [self = shared_from_this(), unit, found] {
+                fill_lines(*unit->batch, *found);
+                self->looking_up_ = false;
+                self->answer_units();
+            });
+        return true;
+    }
+
+    static bool lacks_seqs(const WriteBatch& batch) {
+        for (const WriteResult& result : batch.results) {
+            if (result.outcome == WriteResult::Outcome::duplicate && result.seq.value == 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    static void fill_lines(WriteBatch& batch, const std::vector<Log::SessionLine>& found) {
+        std::size_t at = 0;
+        for (std::size_t i = 0; i < batch.results.size(); ++i) {
+            const std::uint64_t line = batch.records[i].line;
+            while (at < found.size() && found[at].line < line) ++at;
+            if (at == found.size()) return;
+            WriteResult& result = batch.results[i];
+            const bool lacking =
+                result.outcome == WriteResult::Outcome::duplicate && result.seq.value == 0;
+            if (!lacking || found[at].line != line) continue;
+            result.seq = found[at].seq;
+            result.version = found[at].version;
+        }
+    }
+
+    void finish() {
+        finished_ = true;
+        exchange_->set_timer(std::chrono::milliseconds(0), nullptr);
+        if (exchange_->closed()) return;
+        if (options_.summary) {
+            answer_json(exchange_, 200, report_.summary());
+        } else {
+            exchange_->finish();
+        }
+    }
+
+    const Context& context_;
+    ExchangePtr exchange_;
+    StreamOptions options_;
+    LineSplitter splitter_;
+    StreamReport report_;
+    std::shared_ptr<WriteStream> stream_;
+    std::uint64_t settings_seq_;
+    std::deque<std::shared_ptr<Unit>> units_;  // in the order of their lines
+    std::size_t units_bytes_ = 0;
+    bool pumping_ = false;
+    bool reading_ = false;
+    bool input_ended_ = false;  // nothing more is handed to the log
+    bool stale_ = false;
+    bool looking_up_ = false;
+    bool waiting_for_reader_ = false;
+    bool finished_ = false;
+};
+
+}  // namespace
+
+void produce_stream(const Context& context, const ExchangePtr& exchange, StreamOptions options) {
+    std::make_shared<ProduceStream>(context, exchange, std::move(options))->start();
+}
+
+}  // namespace klog::api

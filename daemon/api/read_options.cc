@@ -1,0 +1,119 @@
+#include "daemon/api/read_options.h"
+
+#include <fmt/core.h>
+
+#include <array>
+
+#include "daemon/api/context.h"
+#include "daemon/api/params.h"
+#include "daemon/json/record_json.h"
+
+namespace klog::api {
+namespace {
+
+constexpr std::array kReadParams = {
+    ParamSpec{"filter", true}, ParamSpec{"not", true}, ParamSpec{"from"},  ParamSpec{"after"},
+    ParamSpec{"last"},         ParamSpec{"until"},     ParamSpec{"limit"}, ParamSpec{"follow"},
+    ParamSpec{"key"},          ParamSpec{"marks"},
+};
+
+// RFC 3339, or a duration before now.
+Result<Time> parse_moment(std::string_view name, std::string_view text, std::string_view wanted,
+                          Time now) {
+    if (const auto ago = json::parse_duration(text)) return Time{now.micros - *ago};
+    if (const auto time = json::parse_time(text)) return *time;
+    Error error = bad_value(name, text, wanted);
+    if (text.find(' ') != std::string_view::npos) {
+        error.hint = "'+' is a space in a query: write %2B";
+    }
+    return error;
+}
+
+Result<ReadFrom> parse_from(std::string_view text, Time now) {
+    ReadFrom from;
+    if (text == "start") return from;
+    if (text == "end") {
+        from.form = ReadFrom::Form::end;
+        return from;
+    }
+    if (const auto seq = parse_number(text)) {
+        from.form = ReadFrom::Form::from;
+        from.seq = Seq{*seq};
+        return from;
+    }
+    from.form = ReadFrom::Form::time;
+    KLOG_TRY_ASSIGN(from.time,
+                    parse_moment("from", text, "start, end, a seq, a time or a duration", now));
+    return from;
+}
+
+Status take_start(const Params& params, const http::Request& request, Time now,
+                  ReadOptions& options) {
+    int given = 0;
+    for (const std::string_view name : {"from", "after", "last"}) given += params.has(name) ? 1 : 0;
+    if (given > 1) {
+        return Error{Code::bad_option, "'from', 'after' and 'last' exclude each other", {}};
+    }
+    if (options.follow) options.from.form = ReadFrom::Form::end;
+    if (const auto from = params.text("from")) {
+        KLOG_TRY_ASSIGN(options.from, parse_from(*from, now));
+    }
+    KLOG_TRY_ASSIGN(auto after, params.number("after"));
+    // A browser that reconnects says how far it came; that counts before the URL.
+    if (const auto seen = request.header("last-event-id"); seen && !seen->empty()) {
+        after = parse_number(*seen);
+        if (!after) return bad_value("Last-Event-ID", *seen, "a seq");
+    }
+    if (after) {
+        options.from = ReadFrom{};
+        options.from.form = ReadFrom::Form::after;
+        options.from.seq = Seq{*after};
+        return {};
+    }
+    KLOG_TRY_ASSIGN(const auto last, params.number("last"));
+    if (last) {
+        options.from.form = *last == 0 ? ReadFrom::Form::end : ReadFrom::Form::last;
+        options.from.count = *last;
+    }
+    return {};
+}
+
+Status take_until(const Params& params, Time now, ReadOptions& options) {
+    const auto until = params.text("until");
+    if (!until) return {};
+    if (const auto seq = parse_number(*until)) {
+        options.until_seq = Seq{*seq};
+        return {};
+    }
+    KLOG_TRY_ASSIGN(options.until_time,
+                    parse_moment("until", *until, "a seq, a time or a duration", now));
+    return {};
+}
+
+bool wants_events(const http::Request& request) {
+    const auto accept = request.header("accept");
+    return accept && accept->find(kEventStream) != std::string_view::npos;
+}
+
+}  // namespace
+
+Result<ReadRequest> parse_read_request(const http::Request& request, Time now) {
+    KLOG_TRY_ASSIGN(const Params params, Params::parse(request, kReadParams));
+    ReadRequest read;
+    if (params.has("filter")) read.options.filters = params.all("filter");
+    read.options.not_filters = params.all("not");
+    KLOG_TRY_ASSIGN(read.options.follow, params.flag("follow"));
+    KLOG_TRY_ASSIGN(read.marks, params.flag("marks"));
+    KLOG_TRY(take_start(params, request, now, read.options));
+    KLOG_TRY(take_until(params, now, read.options));
+    KLOG_TRY_ASSIGN(const auto limit, params.number("limit"));
+    if (limit) {
+        if (*limit == 0) return bad_value("limit", "0", "a number from 1");
+        read.limit = *limit;
+    }
+    if (const auto key = params.text("key")) read.options.key = std::string(*key);
+    read.events = wants_events(request);
+    return read;
+}
+
+}  // namespace klog::api

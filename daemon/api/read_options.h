@@ -1,0 +1,31 @@
+// The parameters of reads, checked.
+#ifndef KLOG_DAEMON_API_READ_OPTIONS_H
+#define KLOG_DAEMON_API_READ_OPTIONS_H
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+#include "daemon/http/exchange.h"
+#include "klog/log.h"
+#include "klog/result.h"
+
+namespace klog::api {
+
+struct ReadRequest {
+    ReadOptions options;
+    std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
+    bool marks = false;
+    bool events = false;       // server-sent events instead of NDJSON
+    bool read_to_head = true;  // Klog-Read-To in the head of a read that does not follow
+    // Records of other versions are left out, and the read ends at version_last.
+    std::uint64_t version_first = 0;
+    std::uint64_t version_last = std::numeric_limits<std::uint64_t>::max();
+};
+
+// now: what AGO counts from. Errors: unknown_parameter, bad_option; filters are left to Log::read.
+[[nodiscard]] Result<ReadRequest> parse_read_request(const http::Request& request, Time now);
+
+}  // namespace klog::api
+
+#endif  // KLOG_DAEMON_API_READ_OPTIONS_H

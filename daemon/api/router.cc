@@ -1,0 +1,124 @@
+// Paths to handlers, and what holds for every answer.
+#include <fmt/core.h>
+
+#include <array>
+#include <optional>
+#include <span>
+
+#include "daemon/api/context.h"
+#include "klog/env.h"
+
+namespace klog::api {
+namespace {
+
+using Handle = void (*)(const Context&, const ExchangePtr&);
+
+struct Route {
+    std::string_view method;
+    std::string_view path;  // "*" stands for one segment
+    Handle handle;
+};
+
+constexpr std::array kRoutes = {
+    Route{"POST", "v1/records", handle_produce},
+    Route{"GET", "v1/records", handle_read},
+    Route{"GET", "v1/spaces/*/keys/*", handle_get},
+    Route{"GET", "v1/spaces/*/keys/*/history", handle_history},
+    Route{"GET", "v1/spaces/*/keys", handle_keys},
+    Route{"GET", "v1/topics", handle_topics},
+    Route{"GET", "v1/head", handle_head},
+    Route{"GET", "livez", handle_livez},
+    Route{"GET", "readyz", handle_readyz},
+    Route{"GET", "metrics", handle_metrics},
+    Route{"GET", "v1/openapi.json", handle_openapi},
+};
+
+bool matches(std::string_view pattern, std::span<const std::string> segments) {
+    for (const std::string& segment : segments) {
+        if (pattern.empty()) return false;
+        const std::size_t slash = pattern.find('/');
+        const std::string_view part = pattern.substr(0, slash);
+        if (part != "*" && part != segment) return false;
+        pattern = slash == std::string_view::npos ? std::string_view() : pattern.substr(slash + 1);
+    }
+    return pattern.empty() && !segments.empty();
+}
+
+class Api final : public http::Handler {
+public:
+    Api(Store& store, const ApiOptions& options) : context_{store, store.default_log(), options} {
+        if (!context_.options.now) {
+            env_ = make_posix_env();
+            context_.options.now = [this] { return env_->now(); };
+        }
+    }
+
+    void handle(const ExchangePtr& exchange) override {
+        const http::Request& request = exchange->request();
+        // A HEAD is a GET whose body the server drops.
+        std::string_view method = request.method;
+        if (method == "HEAD") method = "GET";
+        std::string allowed;
+        for (const Route& route : kRoutes) {
+            if (!matches(route.path, request.segments)) continue;
+            if (route.method != method) {
+                if (!allowed.empty()) allowed += ", ";
+                allowed += route.method == "GET" ? "GET, HEAD" : route.method;
+                continue;
+            }
+            if (!check_tenant(exchange)) return;
+            route.handle(context_, exchange);
+            return;
+        }
+        if (allowed.empty()) {
+            exchange->respond(http::problem(
+                404, Error{Code::unsupported,
+                           fmt::format("there is no '{}' here", request.path.substr(0, 200)),
+                           "GET /v1/openapi.json lists what there is"}));
+            return;
+        }
+        http::Response response = http::problem(
+            405, Error{Code::unsupported,
+                       fmt::format("{} is not allowed on '{}'", request.method, request.path),
+                       fmt::format("allowed: {}", allowed)});
+        response.headers.emplace_back("Allow", allowed);
+        exchange->respond(std::move(response));
+    }
+
+private:
+    // There is one tenant so far. A request for another one must not reach its data.
+    static bool check_tenant(const ExchangePtr& exchange) {
+        const auto tenant = exchange->request().header("klog-tenant");
+        if (!tenant || *tenant == "default") return true;
+        exchange->respond(
+            http::problem(404, Error{Code::config, fmt::format("there is no tenant '{}'", *tenant),
+                                     "this version has the tenant 'default' only"}));
+        return false;
+    }
+
+    Context context_;
+    std::unique_ptr<Env> env_;
+};
+
+}  // namespace
+
+std::unique_ptr<http::Handler> make_api(Store& store, const ApiOptions& options) {
+    return std::make_unique<Api>(store, options);
+}
+
+void answer_error(const ExchangePtr& exchange, const Error& error, std::string_view extra) {
+    http::Response response = http::problem(error, extra);
+    const bool later = error.code == Code::backpressure || error.code == Code::stopping ||
+                       error.code == Code::too_many || error.code == Code::locked;
+    if (later) response.headers.emplace_back("Retry-After", "1");
+    exchange->respond(std::move(response));
+}
+
+void answer_json(const ExchangePtr& exchange, int status, std::string body) {
+    http::Response response;
+    response.status = status;
+    response.body = std::move(body);
+    exchange->respond(std::move(response));
+}
+
+}  // namespace klog::api

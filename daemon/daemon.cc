@@ -1,0 +1,224 @@
+#include "daemon/daemon.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stop_token>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "daemon/api/api.h"
+#include "daemon/http/server.h"
+#include "daemon/process_dirs.h"
+#include "daemon/process_signals.h"
+#include "daemon/sockets.h"
+#include "klog/log.h"
+
+namespace klog {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How long requests may go on once the daemon was asked to end.
+constexpr milliseconds kDrainMax{5000};
+// How often the main thread looks whether the store failed.
+constexpr milliseconds kLook{1000};
+// Every so many looks it sees whether its sockets are still there.
+constexpr int kLooksPerSocketCheck = 5;
+
+// Threads for what the store does beside requests. They end with this object.
+class LentThreads {
+public:
+    explicit LentThreads(Store& store) : store_(store) {}
+
+    Status start() {
+        try {
+            writer_ = std::jthread([this](std::stop_token stop) { store_.run_writer(stop); });
+            maintenance_ =
+                std::jthread([this](std::stop_token stop) { store_.run_maintenance(stop); });
+        } catch (const std::system_error& error) {
+            return Error{Code::io, std::string("cannot start a thread: ") + error.what(), ""};
+        }
+        return {};
+    }
+
+    void stop() {
+        writer_.request_stop();
+        maintenance_.request_stop();
+        writer_ = {};
+        maintenance_ = {};
+    }
+
+private:
+    Store& store_;
+    std::jthread writer_;
+    std::jthread maintenance_;
+};
+
+class Daemon {
+public:
+    explicit Daemon(const DaemonOptions& options) : options_(options) {
+        log_ = [this](const std::string& line) {
+            if (options_.log) options_.log(line);
+        };
+    }
+
+    Status run() {
+        KLOG_TRY_ASSIGN(signals_, EndSignals::block(options_.life_line_fd));
+        raise_descriptor_limit();
+        env_ = make_posix_env({.sync = !options_.ephemeral});
+        KLOG_TRY(find_data_dir());
+        KLOG_TRY(open_store());
+        const Status served = serve();
+        remove_pid(data_dir_);
+        // A store that failed has nothing left to close.
+        const Status closed = served.ok() || !store_->stats().failed ? store_->close() : Status();
+        KLOG_TRY(served);
+        KLOG_TRY(closed);
+        log_("stopped");
+        return {};
+    }
+
+private:
+    Status find_data_dir() {
+        if (options_.ephemeral) {
+            KLOG_TRY_ASSIGN(ephemeral_, EphemeralDir::make(*env_));
+            data_dir_ = ephemeral_->path();
+            return {};
+        }
+        if (options_.data_dir.empty()) {
+            return Error{Code::config, "neither HOME nor XDG_DATA_HOME says where data goes",
+                         "--data-dir DIR"};
+        }
+        KLOG_TRY_ASSIGN(data_dir_, absolute_path(options_.data_dir));
+        KLOG_TRY(check_socket_path(own_socket(), "choose a shorter --data-dir"));
+        return env_->create_dirs(data_dir_);
+    }
+
+    [[nodiscard]] std::string own_socket() const { return data_dir_ + "/klog.sock"; }
+
+    Status open_store() {
+        StoreOptions options;
+        options.dir = data_dir_;
+        options.value_bytes_max = options_.value_bytes_max;
+        options.writer_version = options_.version;
+        auto store = Store::open(*env_, options);
+        if (!store && store.error().code == Code::locked) return held_by_another();
+        if (!store) return std::move(store).error();
+        store_ = std::move(*store);
+        // Only people read it, and a full disk must not keep the store from being read.
+        if (const Status written = write_pid(data_dir_); !written) log_(written.error().message);
+        const RecoveryReport& report = store_->recovery();
+        if (!report.clean) {
+            log_("recovered after an unclean stop: " + std::to_string(report.frames_checked) +
+                 " frames checked, " + std::to_string(report.records_replayed) +
+                 " records replayed, " + std::to_string(report.bytes_carried_over) +
+                 " bytes carried over, " + std::to_string(report.bytes_dropped) +
+                 " bytes dropped that were never acknowledged");
+        }
+        for (const std::string& notice : report.notices) log_(notice);
+        return {};
+    }
+
+    [[nodiscard]] Error held_by_another() const {
+        const auto pid = read_pid(data_dir_);
+        return Error{Code::locked,
+                     "the data directory " + data_dir_ + " is held by another daemon" +
+                         (pid ? " (process " + std::to_string(*pid) + ")" : ""),
+                     "stop that one, or choose another --data-dir"};
+    }
+
+    Status serve() {
+        api::ApiOptions api_options;
+        api_options.value_bytes_max = options_.value_bytes_max;
+        api_options.ephemeral = options_.ephemeral;
+        api_options.version = options_.version;
+        http::Server* serving = nullptr;
+        api_options.server_stats = [&serving] {
+            return serving == nullptr ? http::ServerStats{} : serving->stats();
+        };
+        const std::unique_ptr<http::Handler> handler = api::make_api(*store_, api_options);
+        http::ServerOptions server_options;
+        server_options.allowed_origins = options_.allowed_origins;
+        const std::unique_ptr<http::Server> server = http::Server::make(server_options, *handler);
+        serving = server.get();
+        Sockets sockets(*server, *env_, log_);
+        KLOG_TRY_ASSIGN(const std::vector<std::string> urls, listen(*server, sockets));
+
+        LentThreads threads(*store_);
+        KLOG_TRY(threads.start());
+        KLOG_TRY(server->start());
+        say_ready(urls);
+        const Status ended = wait(sockets);
+        KLOG_TRY(signals_->exit_on_next(log_));
+        server->drain(kDrainMax);
+        sockets.close();
+        threads.stop();
+        return ended;
+    }
+
+    Result<std::vector<std::string>> listen(http::Server& server, Sockets& sockets) {
+        // The store's lock is held, so nobody else lives on this socket.
+        KLOG_TRY(sockets.require(own_socket()));
+        if (!options_.socket.empty()) {
+            KLOG_TRY_ASSIGN(const std::string path, absolute_path(options_.socket));
+            KLOG_TRY(check_socket_path(path, "choose a shorter --socket"));
+            KLOG_TRY(sockets.require(path));
+        } else if (!options_.runtime_socket.empty()) {
+            sockets.want(options_.runtime_socket);
+        }
+        std::vector<std::string> urls = sockets.urls();
+        for (const std::string& address : options_.listen) {
+            KLOG_TRY_ASSIGN(std::string url, server.listen_tcp(address));
+            log_("listening on " + url);
+            urls.push_back(std::move(url));
+        }
+        return urls;
+    }
+
+    void say_ready(const std::vector<std::string>& urls) {
+        if (options_.ready_fd < 0) return;
+        const nlohmann::ordered_json line = {
+            {"urls", urls}, {"pid", process_id()}, {"data_dir", data_dir_}};
+        const auto text =
+            line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+        const Status written = write_and_close(options_.ready_fd, text + "\n");
+        // Whoever asked for it may have gone; the daemon serves all the same.
+        if (!written) log_("nobody was told that the daemon is ready: " + written.error().message);
+    }
+
+    // Returns once the daemon is to end. Errors: io, if the store cannot write any more.
+    Status wait(Sockets& sockets) {
+        for (int look = 1;; ++look) {
+            const std::string reason = signals_->wait(kLook);
+            if (!reason.empty()) {
+                log_("stopping: " + reason);
+                return {};
+            }
+            if (store_->stats().failed) {
+                log_("stopping: a sync failed, so nothing more can be promised");
+                return Error{Code::io,
+                             "a sync of " + data_dir_ +
+                                 " failed; what was not acknowledged may or may not be there",
+                             "check the disk, then start the daemon again"};
+            }
+            if (look % kLooksPerSocketCheck == 0) sockets.keep();
+        }
+    }
+
+    // In the order in which they are needed; the store goes before the directory it lies in.
+    const DaemonOptions& options_;
+    std::function<void(const std::string&)> log_;
+    std::unique_ptr<EndSignals> signals_;
+    std::unique_ptr<Env> env_;
+    std::unique_ptr<EphemeralDir> ephemeral_;
+    std::string data_dir_;
+    std::unique_ptr<Store> store_;
+};
+
+}  // namespace
+
+Status run_daemon(const DaemonOptions& options) { return Daemon(options).run(); }
+
+}  // namespace klog

@@ -1,0 +1,386 @@
+#include "daemon/http/connection.h"
+
+#include <algorithm>
+#include <new>
+#include <variant>
+
+#include "daemon/http/exchange_impl.h"
+#include "daemon/http/response_head.h"
+
+namespace klog::http {
+namespace {
+
+// The method, its blanks and the version beside the target.
+constexpr std::size_t kStartLineRestBytes = 64;
+
+HeadLimits head_limits(const ServerLimits& limits) {
+    return HeadLimits{limits.target_bytes_max + kStartLineRestBytes, limits.header_bytes_max,
+                      limits.header_fields_max};
+}
+
+}  // namespace
+
+Connection::Connection(std::shared_ptr<ServerCore> core, int fd, bool tcp)
+    : core_(std::move(core)),
+      limits_(core_->options.limits),
+      strand_(boost::asio::make_strand(core_->io.get_executor())),
+      descriptor_(strand_, fd),
+      fd_(fd),
+      tcp_(tcp),
+      timer_(strand_),
+      read_size_(kReadBytesFirst),
+      scanner_(head_limits(limits_)) {}
+
+Connection::~Connection() = default;
+
+void Connection::start(bool refused) {
+    boost::asio::post(strand_, [self = shared_from_this(), refused] {
+        self->turn([&] {
+            self->enter_head();
+            if (refused) {
+                self->fail(503, Error{Code::backpressure, "the daemon has too many connections",
+                                      "try again later"});
+            }
+        });
+    });
+}
+
+void Connection::begin_drain() {
+    boost::asio::post(strand_, [self = shared_from_this()] {
+        self->turn([&] {
+            self->keep_alive_ = false;
+            if (self->phase_ == Phase::head && self->in_.empty()) self->close_now();
+            if (self->exchange_ && self->exchange_->drain_call_) {
+                self->calls_.push_back(std::exchange(self->exchange_->drain_call_, nullptr));
+            }
+        });
+    });
+}
+
+void Connection::stop() {
+    boost::asio::post(strand_,
+                      [self = shared_from_this()] { self->turn([&] { self->peer_gone(); }); });
+}
+
+void Connection::turn(const std::function<void()>& work) {
+    if (in_turn_) {
+        guarded(work);
+        return;
+    }
+    in_turn_ = true;
+    guarded(work);
+    settle();
+    in_turn_ = false;
+}
+
+// A handler that runs out of memory, or has a bug that throws, loses its request and no more.
+void Connection::guarded(const std::function<void()>& work) {
+    Error error;
+    try {
+        work();
+        return;
+    } catch (const std::bad_alloc&) {
+        error = Error{Code::backpressure, "there is not enough memory for this request", ""};
+    } catch (const std::exception& exception) {
+        error = Error{Code::bug, std::string("the request failed: ") + exception.what(), ""};
+    }
+    if (phase_ == Phase::exchange && !exchange_->answered_ && !exchange_->streaming_) {
+        keep_alive_ = false;
+        exchange_->respond(problem(error));
+    } else {
+        peer_gone();
+    }
+}
+
+void Connection::settle() {
+    int steps = 0;
+    while (step()) {
+        if (++steps < kStepsPerTurnMax) continue;
+        boost::asio::post(strand_, [self = shared_from_this()] { self->turn([] {}); });
+        return;
+    }
+    if (phase_ == Phase::closed) return;
+    arm_waits();
+    arm_timer();
+}
+
+// One thing that can be done now; false if all waits for something.
+bool Connection::step() {
+    if (!calls_.empty()) {
+        const std::function<void()> call = std::move(calls_.front());
+        calls_.pop_front();
+        guarded(call);
+        return true;
+    }
+    if (phase_ == Phase::closed) return false;
+    if (!send_out()) {
+        peer_gone();
+        return true;
+    }
+    switch (phase_) {
+        case Phase::head:
+            return step_head();
+        case Phase::exchange:
+            return step_exchange();
+        case Phase::skip_body:
+            return step_skip_body();
+        case Phase::linger:
+            return step_linger();
+        case Phase::closed:
+            break;
+    }
+    return false;
+}
+
+// False if the peer is gone.
+bool Connection::send_out() {
+    if (out_.empty() || !writable_) return true;
+    std::size_t sent = 0;
+    const OutQueue::Sent result = out_.send(fd_, sent);
+    if (result == OutQueue::Sent::broken) return false;
+    if (result == OutQueue::Sent::all) {
+        write_deadline_ = kNever;
+        return true;
+    }
+    writable_ = false;
+    if (sent > 0 || write_deadline_ == kNever) {
+        write_deadline_ = std::chrono::steady_clock::now() + limits_.write_timeout;
+    }
+    return true;
+}
+
+bool Connection::wants_read() const {
+    switch (phase_) {
+        case Phase::head:
+        case Phase::skip_body:
+            return true;
+        case Phase::exchange:
+            return exchange_->body_call_ != nullptr || (!watch_off_ && !exchange_->answered_);
+        case Phase::linger:
+            return shut_;
+        case Phase::closed:
+            break;
+    }
+    return false;
+}
+
+void Connection::arm_waits() {
+    using Descriptor = boost::asio::posix::descriptor_base;
+    if (!readable_ && !ended_ && !read_waits_ && wants_read()) {
+        in_.release_if_empty();
+        read_waits_ = true;
+        descriptor_.async_wait(Descriptor::wait_read,
+                               [self = shared_from_this()](const boost::system::error_code& error) {
+                                   self->read_waits_ = false;
+                                   if (error || self->phase_ == Phase::closed) return;
+                                   self->readable_ = true;
+                                   self->turn([] {});
+                               });
+    }
+    if (!writable_ && !write_waits_) {
+        write_waits_ = true;
+        descriptor_.async_wait(Descriptor::wait_write,
+                               [self = shared_from_this()](const boost::system::error_code& error) {
+                                   self->write_waits_ = false;
+                                   if (error || self->phase_ == Phase::closed) return;
+                                   self->writable_ = true;
+                                   self->turn([] {});
+                               });
+    }
+}
+
+// The timer is only moved to fire earlier: most deadlines are moved away long before, and a timer
+// that fires too early costs less than one that is set again for each request.
+void Connection::arm_timer() {
+    const TimePoint deadline = std::min(read_deadline_, write_deadline_);
+    if (deadline >= timer_at_) return;
+    timer_at_ = deadline;
+    timer_.expires_at(deadline);
+    timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+        if (error || self->phase_ == Phase::closed) return;
+        self->timer_at_ = kNever;
+        self->turn([&] { self->on_timer(); });
+    });
+}
+
+void Connection::on_timer() {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (now >= write_deadline_) {
+        peer_gone();
+    } else if (now >= read_deadline_) {
+        read_deadline_ = kNever;
+        on_read_deadline();
+    }
+}
+
+void Connection::on_read_deadline() {
+    switch (phase_) {
+        case Phase::head:
+            if (in_.empty()) {
+                close_now();
+            } else {
+                fail(408, Error{Code::timeout, "the request's head did not come in time", ""});
+            }
+            return;
+        case Phase::exchange:
+            keep_alive_ = false;
+            finish_body_read(Error{Code::timeout, "the request's body stalled", ""});
+            return;
+        case Phase::skip_body:
+            enter_linger();
+            return;
+        case Phase::linger:
+            close_now();
+            return;
+        case Phase::closed:
+            return;
+    }
+}
+
+void Connection::enter_head() {
+    phase_ = Phase::head;
+    head_begun_ = false;
+    scanner_.reset();
+    read_deadline_ = std::chrono::steady_clock::now() + limits_.idle_timeout;
+}
+
+bool Connection::step_head() {
+    if (!in_.empty()) {
+        switch (scanner_.scan(in_.view())) {
+            case HeadScanner::State::done:
+                dispatch(in_.view().substr(scanner_.begin(), scanner_.end() - scanner_.begin()));
+                return true;
+            case HeadScanner::State::failed:
+                fail(scanner_.failure().status, scanner_.failure().error);
+                return true;
+            case HeadScanner::State::more:
+                break;
+        }
+        if (!head_begun_) {
+            head_begun_ = true;
+            read_deadline_ = std::chrono::steady_clock::now() + limits_.header_timeout;
+        }
+    }
+    if (!readable_) return false;
+    receive_head();
+    return true;
+}
+
+void Connection::receive_head() {
+    std::size_t size = 0;
+    // Heads beyond the usual size are read in larger and larger steps.
+    const std::size_t room = std::max(kHeadReadBytes, in_.size());
+    switch (in_.receive_some(fd_, room, size)) {
+        case Received::bytes:
+            if (size < room) readable_ = false;
+            return;
+        case Received::blocked:
+            readable_ = false;
+            return;
+        case Received::end:
+        case Received::broken:
+            // Nobody is left to be told that half a head is none.
+            close_now();
+            return;
+    }
+}
+
+void Connection::dispatch(std::string_view head_bytes) {
+    core_->requests_total.fetch_add(1, std::memory_order_relaxed);
+    auto parsed = parse_request_head(head_bytes);
+    if (!parsed.ok()) {
+        fail(400, parsed.error());
+        return;
+    }
+    auto checked =
+        check_request_head(std::move(parsed).value(), tcp_ ? core_->tcp_rules : core_->unix_rules);
+    if (const auto* failure = std::get_if<HeadFailure>(&checked)) {
+        fail(failure->status, failure->error);
+        return;
+    }
+    if (core_->draining.load(std::memory_order_relaxed)) {
+        fail(503, Error{Code::stopping, "the daemon is stopping", "try again later"});
+        return;
+    }
+    in_.consume(scanner_.end());
+    RequestHead& head = std::get<RequestHead>(checked);
+    body_ = BodySource();
+    if (head.chunked) body_.set_chunked();
+    if (head.request.content_length) body_.set_length(*head.request.content_length);
+    continue_wanted_ = head.expect_continue;
+    keep_alive_ = head.keep_alive;
+    watch_off_ = false;
+    read_deadline_ = kNever;
+    phase_ = Phase::exchange;
+    exchange_ = std::make_shared<ExchangeImpl>(shared_from_this(), std::move(head));
+    if (exchange_->head_.preflight) {
+        answer_preflight(exchange_->head_);
+        return;
+    }
+    const std::shared_ptr<Exchange> exchange = exchange_;  // handle() may end it
+    guarded([&] { core_->handler.handle(exchange); });
+}
+
+void Connection::answer_preflight(const RequestHead& /*head*/) {
+    Response response;
+    response.status = 204;
+    response.headers = {
+        {"Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE"},
+        {"Access-Control-Allow-Headers",
+         "Accept, Authorization, Content-Type, Klog-Lease, Klog-Tenant, Last-Event-ID"},
+        {"Access-Control-Max-Age", "600"}};
+    exchange_->respond(std::move(response));
+}
+
+// The server's own refusal: the connection ends with it, since what follows cannot be trusted.
+void Connection::fail(int status, const Error& error) {
+    Response response = problem(status, error);
+    ResponseFraming framing;
+    framing.content_length = response.body.size();
+    framing.close = true;
+    std::string bytes =
+        write_response_head(status, response.content_type, response.headers, framing);
+    out_.add(std::move(bytes) + response.body);
+    count_response(status);
+    enter_linger();
+}
+
+void Connection::count_response(int status) {
+    if (status >= 500) {
+        core_->responses_5xx.fetch_add(1, std::memory_order_relaxed);
+    } else if (status >= 400) {
+        core_->responses_4xx.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+bool Connection::step_exchange() {
+    ExchangeImpl& exchange = *exchange_;
+    if (exchange.unsent_call_ && out_.unsent() <= exchange.unsent_below_) {
+        calls_.push_back(std::exchange(exchange.unsent_call_, nullptr));
+        return true;
+    }
+    if (exchange.answered_) {
+        // A read that was not over when the answer was given has lost its sense.
+        exchange.body_call_ = nullptr;
+        read_deadline_ = kNever;
+        if (!out_.empty()) return false;
+        end_exchange();
+        return true;
+    }
+    return exchange.body_call_ ? serve_body() : watch_peer();
+}
+
+void Connection::end_exchange() {
+    const std::shared_ptr<ExchangeImpl> exchange = std::exchange(exchange_, nullptr);
+    exchange->end();
+    read_deadline_ = kNever;
+    if (!keep_alive_ || ended_ || core_->draining.load(std::memory_order_relaxed)) {
+        enter_linger();
+    } else if (!body_.done()) {
+        enter_skip_body();
+    } else {
+        enter_head();
+    }
+}
+
+}  // namespace klog::http

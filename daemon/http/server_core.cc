@@ -1,0 +1,81 @@
+#include "daemon/http/server_core.h"
+
+#include "daemon/http/connection.h"
+
+namespace klog::http {
+namespace {
+
+RequestRules make_rules(const ServerOptions& options, bool tcp) {
+    RequestRules rules;
+    rules.target_bytes_max = options.limits.target_bytes_max;
+    rules.body_bytes_max = options.limits.body_bytes_max;
+    rules.loopback_host_only = tcp;
+    rules.allowed_origins = options.allowed_origins;
+    return rules;
+}
+
+}  // namespace
+
+ServerCore::ServerCore(const ServerOptions& server_options, Handler& server_handler)
+    : options(server_options),
+      tcp_rules(make_rules(server_options, true)),
+      unix_rules(make_rules(server_options, false)),
+      handler(server_handler),
+      io(static_cast<int>(server_options.io_threads)) {}
+
+void ServerCore::add(const std::shared_ptr<Connection>& connection) {
+    connections_total.fetch_add(1, std::memory_order_relaxed);
+    const MutexLock lock(mutex_);
+    connections_.emplace(connection.get(), connection);
+}
+
+void ServerCore::remove(Connection* connection) {
+    const MutexLock lock(mutex_);
+    connections_.erase(connection);
+    if (connections_.empty()) none_left_.notify_all();
+}
+
+std::size_t ServerCore::connections_open() const {
+    const MutexLock lock(mutex_);
+    return connections_.size();
+}
+
+std::vector<std::shared_ptr<Connection>> ServerCore::connections() {
+    std::vector<std::shared_ptr<Connection>> out;
+    const MutexLock lock(mutex_);
+    out.reserve(connections_.size());
+    for (const auto& [key, weak] : connections_) {
+        if (auto connection = weak.lock()) out.push_back(std::move(connection));
+    }
+    return out;
+}
+
+bool ServerCore::wait_until_none(std::chrono::milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    const MutexLock lock(mutex_);
+    while (!connections_.empty()) {
+        if (none_left_.wait_until(mutex_, deadline) == std::cv_status::timeout) {
+            return connections_.empty();
+        }
+    }
+    return true;
+}
+
+void ServerCore::run_blocking(std::function<void()> work) {
+    const MutexLock lock(mutex_);
+    if (!blocking_) {
+        blocking_ = std::make_unique<boost::asio::thread_pool>(options.blocking_threads);
+    }
+    boost::asio::post(*blocking_, std::move(work));
+}
+
+void ServerCore::join_blocking() {
+    std::unique_ptr<boost::asio::thread_pool> blocking;
+    {
+        const MutexLock lock(mutex_);
+        blocking = std::move(blocking_);
+    }
+    if (blocking) blocking->join();
+}
+
+}  // namespace klog::http
