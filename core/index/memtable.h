@@ -147,6 +147,14 @@ struct Memtable {
     HeadTable heads;
     IdTable ids;
     SessionTable sessions;
+    // Counts evict_clean(): who saw a slot here finds it only as long as this stays the same.
+    std::uint64_t evictions = 0;
+    void evict_clean() {
+        heads.evict_clean();
+        ids.evict_clean();
+        sessions.evict_clean();
+        ++evictions;
+    }
     [[nodiscard]] std::size_t bytes() const {
         return heads.bytes() + ids.bytes() + sessions.bytes();
     }

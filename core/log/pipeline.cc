@@ -53,19 +53,27 @@ Pipeline::Pipeline(Env& env, const StoreOptions& options, Wal& wal, FileCatalog&
     wal_.on_file_closed([this](std::uint64_t wal_id) { catalog_.file_closed(wal_id); });
 }
 
+std::vector<bool> Pipeline::known_in_memory(LogCore& log, WriteBatch& batch) const {
+    Memtable& memtable = log.sequencer.memtable();
+    batch.prepared->evictions = memtable.evictions;
+    std::vector<bool> known(batch.records.size(), false);
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+        known[i] = batch.records[i].has_key &&
+                   memtable.heads.find(batch.prepared->records[i].entity) != nullptr;
+    }
+    return known;
+}
+
 std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
-    std::vector<bool> in_memory(batch.records.size(), false);
+    std::vector<bool> in_memory;
     {
         MutexLock lock(mutex_);
         if (log.runs->runs() == 0) {
             batch.prepared->runs_generation = log.runs->generation();
+            batch.prepared->evictions = log.sequencer.memtable().evictions;
             return std::nullopt;
         }
-        HeadTable& heads = log.sequencer.memtable().heads;
-        for (std::size_t i = 0; i < batch.records.size(); ++i) {
-            in_memory[i] = batch.records[i].has_key &&
-                           heads.find(batch.prepared->records[i].entity) != nullptr;
-        }
+        in_memory = known_in_memory(log, batch);
     }
     Status found = klog::look_up(batch, *log.runs, in_memory);
     if (found) return std::nullopt;
@@ -91,14 +99,11 @@ bool Pipeline::open_is_full() const {
 
 void Pipeline::judge(std::unique_ptr<WriteBatch> batch) {
     LogCore& log = *logs_[static_cast<std::size_t>(batch->prepared->log)];
-    if (batch->prepared->runs_generation != log.runs->generation()) {
-        // A run was written since the look-up; what it holds has left memory.
-        std::vector<bool> in_memory(batch->records.size(), false);
-        for (std::size_t i = 0; i < batch->records.size(); ++i) {
-            in_memory[i] =
-                batch->records[i].has_key &&
-                log.sequencer.memtable().heads.find(batch->prepared->records[i].entity) != nullptr;
-        }
+    if (batch->prepared->runs_generation != log.runs->generation() ||
+        batch->prepared->evictions != log.sequencer.memtable().evictions) {
+        // A run was written since the look-up, or what it holds has left memory since then. A run
+        // is there a little before that: the look-up may have been in between.
+        const std::vector<bool> in_memory = known_in_memory(log, *batch);
         if (Status found = klog::look_up(*batch, *log.runs, in_memory); !found) {
             for (PreparedRecord& record : batch->prepared->records) {
                 if (!record.error) record.error = found.error();

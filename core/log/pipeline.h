@@ -82,6 +82,8 @@ private:
 
     [[nodiscard]] std::optional<Error> look_up_runs(LogCore& log, WriteBatch& batch)
         KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] std::vector<bool> known_in_memory(LogCore& log, WriteBatch& batch) const
+        KLOG_REQUIRES(mutex_);
     void judge(std::unique_ptr<WriteBatch> batch) KLOG_REQUIRES(mutex_);
     void admit_waiting() KLOG_REQUIRES(mutex_);
     [[nodiscard]] bool open_is_full() const KLOG_REQUIRES(mutex_);
