@@ -82,9 +82,19 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
     return error;
 }
 
-std::optional<Error> Pipeline::refusal(const WriteBatch& batch) const {
+bool Pipeline::held_back() const {
+    MutexLock lock(mutex_);
+    return held_back_;
+}
+
+std::optional<Error> Pipeline::refusal(const WriteBatch& batch, bool may_wait) const {
     if (failed()) return sync_failed_earlier();
     if (stopping_) return Error{Code::stopping, "the log is being closed", "try again later"};
+    if (held_back_ && !may_wait) {
+        return Error{Code::backpressure,
+                     "memory is full of what belongs into indexes, which cannot be written",
+                     "make room on the disk, or look at its errors, then try again"};
+    }
     if (waiting_bytes_ + batch.prepared->bytes > queue_bytes_max_ && !waiting_.empty()) {
         return Error{Code::backpressure,
                      std::to_string(waiting_bytes_) + " bytes are waiting to be written already",
@@ -119,10 +129,11 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
     batch->prepared->log = log;
     prepare_batch(*batch, wal_.hash_key(), value_bytes_max_);
     std::optional<Error> error = look_up_runs(*logs_[static_cast<std::size_t>(log)], *batch);
+    const bool may_wait = !held_back() || !relieve || relieve();
     bool leads = false;
     {
         MutexLock lock(mutex_);
-        if (!error) error = refusal(*batch);
+        if (!error) error = refusal(*batch, may_wait);
         if (error) {
             answer(*batch->prepared, *batch, WriteResult::Outcome::refused, *error);
         } else {
@@ -325,13 +336,21 @@ void Pipeline::hold_back(bool hold) {
     bool leads = false;
     {
         MutexLock lock(mutex_);
-        held_back_ = hold;
-        if (!hold && !leading_ && has_work()) {
+        held_back_ = hold && !released_;
+        if (!held_back_ && !leading_ && has_work()) {
             leading_ = true;
             leads = true;
         }
     }
     if (leads) lead();
+}
+
+void Pipeline::release() {
+    {
+        MutexLock lock(mutex_);
+        released_ = true;
+    }
+    hold_back(false);
 }
 
 void Pipeline::stop() {

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <string>
 
 #include "klog/log.h"
@@ -61,7 +62,7 @@ private:
     std::unique_ptr<Flusher> flusher_;
     std::array<std::unique_ptr<LogImpl>, kLogs> logs_;
 
-    std::mutex maintenance_mutex_;  // maintain() takes turns
+    std::binary_semaphore maintenance_turn_{1};  // maintain() takes turns
     std::mutex wake_mutex_;
     std::condition_variable_any wake_;
     bool woken_ = false;                   // guarded by wake_mutex_
