@@ -111,6 +111,7 @@ void StoreImpl::after_commit() {
 void StoreImpl::run_writer(std::stop_token stop) { pipeline_->run_writer(std::move(stop)); }
 
 Status StoreImpl::write_checkpoints() {
+    const std::lock_guard lock(checkpoints_mutex_);
     for (std::size_t i = 0; i < kLogs; ++i) {
         if (logs_[i]->settings_seq() <= checkpoints_[i]) continue;
         KLOG_TRY_ASSIGN(const Seq seq, logs_[i]->write_checkpoint());

@@ -55,6 +55,7 @@ private:
     std::unique_ptr<Wal> wal_;
     RecoveryReport report_;
     const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
+    std::mutex checkpoints_mutex_;              // held while checkpoints are written
     std::array<std::uint64_t, 2> checkpoints_;  // seq of the newest checkpoint record of each log
     FileCatalog catalog_;
     std::array<std::unique_ptr<LogCore>, kLogs> cores_;

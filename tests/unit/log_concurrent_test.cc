@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "log/sequencer.h"
 #include "support/log_helpers.h"
 
 using namespace klog;
@@ -273,7 +274,8 @@ TEST_CASE("concurrent: no version is lost while heads move from memory into runs
 TEST_CASE("concurrent: settings outlive checkpoints that are written beside them") {
     Fixture f;
     Complaints complaints;
-    constexpr std::uint64_t kWrites = 200;
+    constexpr std::uint64_t kWrites = 300;
+    std::atomic<int> writing{2};
     {
         std::vector<std::jthread> threads;
         for (int t = 0; t < 2; ++t) {
@@ -281,18 +283,37 @@ TEST_CASE("concurrent: settings outlive checkpoints that are written beside them
                 const std::string name = "n" + std::to_string(t);
                 for (std::uint64_t i = 1; i <= kWrites; ++i) {
                     const auto put = f.log().put_setting(name, std::to_string(i));
-                    if (!put.ok()) return complaints.add(put.error().message);
+                    if (!put.ok()) complaints.add(put.error().message);
                 }
+                --writing;
             });
         }
         threads.emplace_back([&] {
-            for (std::uint64_t i = 0; i < kWrites; ++i) {
+            while (writing > 0) {
                 const Status status = f.store->maintain();
                 if (!status.ok()) return complaints.add(status.error().message);
             }
         });
     }
     REQUIRE_MESSAGE(!complaints.any(), complaints.first());
+    // Each checkpoint holds what stands before it in the log, and all of it.
+    ReadOptions own;
+    own.filters = {"$klog/>"};
+    const auto records = read_all(f.log(), own);
+    REQUIRE(records.ok());
+    SettingsMap settings;
+    std::size_t checkpoints = 0;
+    for (const Got& record : *records) {
+        if (record.topic != kCheckpointTopic) {
+            settings.insert_or_assign(record.topic, record.value);
+            continue;
+        }
+        ++checkpoints;
+        const auto held = decode_settings(record.value);
+        REQUIRE(held.ok());
+        CHECK(*held == settings);
+    }
+    CHECK(checkpoints > 0);
     for (int stop = 0; stop < 2; ++stop) {
         if (stop == 0) f.close();
         f.open();
