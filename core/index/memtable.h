@@ -147,9 +147,14 @@ struct Memtable {
     HeadTable heads;
     IdTable ids;
     SessionTable sessions;
-    // How often states that a run holds have left. What was seen here is not to be relied on when
-    // this has changed.
+    // Counts evict_clean(): who saw a slot here finds it only as long as this stays the same.
     std::uint64_t evictions = 0;
+    void evict_clean() {
+        heads.evict_clean();
+        ids.evict_clean();
+        sessions.evict_clean();
+        ++evictions;
+    }
     [[nodiscard]] std::size_t bytes() const {
         return heads.bytes() + ids.bytes() + sessions.bytes();
     }

@@ -118,7 +118,11 @@ Status RunSetImpl::find(std::span<const Hash128> hashes,
               [&](std::uint32_t a, std::uint32_t b) { return hashes[a] < hashes[b]; });
     for (auto run = snapshot->runs.rbegin(); run != snapshot->runs.rend() && !pending.empty();
          ++run) {
-        KLOG_TRY((*run)->find(hashes, pending, out));
+        if (Status found = (*run)->find(hashes, pending, out); !found) {
+            // The next start is to make it anew. A run that stays is met again, that is all.
+            if (found.error().code == Code::corrupt) (void)env_.remove((*run)->path());
+            return found;
+        }
     }
     return {};
 }
@@ -204,9 +208,17 @@ Status RunSetImpl::merge_once(const Runs& runs, Time session_before) {
     header.compatible_bits = 0;  // what they stand for was not carried over
     header.covered_after = window.front()->header().covered_after;
     header.sections = {};
-    KLOG_TRY_ASSIGN(auto merged, write_run(std::move(header), [&](RunWriter& writer) {
-                        return merge_runs(window, session_before, writer);
-                    }));
+    auto written = write_run(std::move(header), [&](RunWriter& writer) {
+        return merge_runs(window, session_before, writer);
+    });
+    if (!written.ok()) {
+        // One of them is damaged: the next start makes all of them anew.
+        if (written.error().code == Code::corrupt) {
+            for (const auto& old : window) (void)env_.remove(old->path());
+        }
+        return std::move(written).error();
+    }
+    std::shared_ptr<const RunFile> merged = std::move(written).value();
 
     Runs next(runs.begin(), runs.begin() + static_cast<std::ptrdiff_t>(first));
     next.push_back(std::move(merged));

@@ -81,10 +81,7 @@ Status Flusher::flush_log(LogCore& log) {
         pipeline_.with_state([&] {
             Memtable& memtable = log.sequencer.memtable();
             if (added) {
-                memtable.heads.evict_clean();
-                memtable.ids.evict_clean();
-                memtable.sessions.evict_clean();
-                ++memtable.evictions;
+                memtable.evict_clean();
             } else {
                 memtable.heads.restore_dirty(contents.heads);
                 memtable.ids.restore_dirty(contents.ids);

@@ -234,6 +234,7 @@ Result<Seq> LogImpl::write_internal(std::string_view topic, std::string_view val
 }
 
 Result<Seq> LogImpl::put_setting(std::string_view name, std::string_view value) {
+    const std::lock_guard lock(settings_mutex_);
     return write_internal(std::string(kSettingsTopicPrefix) + std::string(name), value);
 }
 
@@ -252,6 +253,7 @@ std::uint64_t LogImpl::settings_seq() const {
 }
 
 Result<Seq> LogImpl::write_checkpoint() {
+    const std::lock_guard lock(settings_mutex_);
     const std::string value = pipeline_.with_state([&] {
         const SettingsMap& settings = core_.sequencer.settings();
         return settings.empty() ? std::string() : encode_settings(settings);

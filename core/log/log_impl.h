@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -74,6 +75,8 @@ private:
     Pipeline& pipeline_;
     Flusher& flusher_;
     mutable std::atomic<std::uint64_t> readers_{0};
+    // A checkpoint says what is alive at its seq: no setting may come between the look and it.
+    std::mutex settings_mutex_;
 };
 
 }  // namespace klog

@@ -53,8 +53,19 @@ Pipeline::Pipeline(Env& env, const StoreOptions& options, Wal& wal, FileCatalog&
     wal_.on_file_closed([this](std::uint64_t wal_id) { catalog_.file_closed(wal_id); });
 }
 
+std::vector<bool> Pipeline::known_in_memory(LogCore& log, WriteBatch& batch) const {
+    Memtable& memtable = log.sequencer.memtable();
+    batch.prepared->evictions = memtable.evictions;
+    std::vector<bool> known(batch.records.size(), false);
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+        known[i] = batch.records[i].has_key &&
+                   memtable.heads.find(batch.prepared->records[i].entity) != nullptr;
+    }
+    return known;
+}
+
 std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
-    std::vector<bool> in_memory(batch.records.size(), false);
+    std::vector<bool> in_memory;
     {
         MutexLock lock(mutex_);
         if (log.runs->runs() == 0) {
@@ -62,12 +73,7 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
             batch.prepared->evictions = log.sequencer.memtable().evictions;
             return std::nullopt;
         }
-        HeadTable& heads = log.sequencer.memtable().heads;
-        batch.prepared->evictions = log.sequencer.memtable().evictions;
-        for (std::size_t i = 0; i < batch.records.size(); ++i) {
-            in_memory[i] = batch.records[i].has_key &&
-                           heads.find(batch.prepared->records[i].entity) != nullptr;
-        }
+        in_memory = known_in_memory(log, batch);
     }
     Status found = klog::look_up(batch, *log.runs, in_memory);
     if (found) return std::nullopt;
@@ -76,9 +82,19 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
     return error;
 }
 
-std::optional<Error> Pipeline::refusal(const WriteBatch& batch) const {
+bool Pipeline::held_back() const {
+    MutexLock lock(mutex_);
+    return held_back_;
+}
+
+std::optional<Error> Pipeline::refusal(const WriteBatch& batch, bool may_wait) const {
     if (failed()) return sync_failed_earlier();
     if (stopping_) return Error{Code::stopping, "the log is being closed", "try again later"};
+    if (held_back_ && !may_wait) {
+        return Error{Code::backpressure,
+                     "memory is full of what belongs into indexes, which cannot be written",
+                     "make room on the disk, or look at its errors, then try again"};
+    }
     if (waiting_bytes_ + batch.prepared->bytes > queue_bytes_max_ && !waiting_.empty()) {
         return Error{Code::backpressure,
                      std::to_string(waiting_bytes_) + " bytes are waiting to be written already",
@@ -93,16 +109,11 @@ bool Pipeline::open_is_full() const {
 
 void Pipeline::judge(std::unique_ptr<WriteBatch> batch) {
     LogCore& log = *logs_[static_cast<std::size_t>(batch->prepared->log)];
-    // A run is published before what it holds leaves memory, so either may have happened alone
-    // since the look-up, which passed over whoever was in memory.
     if (batch->prepared->runs_generation != log.runs->generation() ||
         batch->prepared->evictions != log.sequencer.memtable().evictions) {
-        std::vector<bool> in_memory(batch->records.size(), false);
-        for (std::size_t i = 0; i < batch->records.size(); ++i) {
-            in_memory[i] =
-                batch->records[i].has_key &&
-                log.sequencer.memtable().heads.find(batch->prepared->records[i].entity) != nullptr;
-        }
+        // A run was written since the look-up, or what it holds has left memory since then. A run
+        // is there a little before that: the look-up may have been in between.
+        const std::vector<bool> in_memory = known_in_memory(log, *batch);
         if (Status found = klog::look_up(*batch, *log.runs, in_memory); !found) {
             for (PreparedRecord& record : batch->prepared->records) {
                 if (!record.error) record.error = found.error();
@@ -118,10 +129,11 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
     batch->prepared->log = log;
     prepare_batch(*batch, wal_.hash_key(), value_bytes_max_);
     std::optional<Error> error = look_up_runs(*logs_[static_cast<std::size_t>(log)], *batch);
+    const bool may_wait = !held_back() || !relieve || relieve();
     bool leads = false;
     {
         MutexLock lock(mutex_);
-        if (!error) error = refusal(*batch);
+        if (!error) error = refusal(*batch, may_wait);
         if (error) {
             answer(*batch->prepared, *batch, WriteResult::Outcome::refused, *error);
         } else {
@@ -324,13 +336,21 @@ void Pipeline::hold_back(bool hold) {
     bool leads = false;
     {
         MutexLock lock(mutex_);
-        held_back_ = hold;
-        if (!hold && !leading_ && has_work()) {
+        held_back_ = hold && !released_;
+        if (!held_back_ && !leading_ && has_work()) {
             leading_ = true;
             leads = true;
         }
     }
     if (leads) lead();
+}
+
+void Pipeline::release() {
+    {
+        MutexLock lock(mutex_);
+        released_ = true;
+    }
+    hold_back(false);
 }
 
 void Pipeline::stop() {

@@ -66,6 +66,13 @@ public:
 
     // Batches wait while this is true (the flusher lags behind).
     void hold_back(bool hold) KLOG_EXCLUDES(mutex_);
+    // Nothing is held back any more, whatever hold_back says: the log is about to be closed.
+    void release() KLOG_EXCLUDES(mutex_);
+
+    // Asked before a batch would be held back, outside locks. True: another thread works on it,
+    // so the batch may wait. False: all has been tried; where it did not help, the batch is
+    // refused with backpressure.
+    std::function<bool()> relieve;
 
     // Called after each commit, outside locks, by the committing thread. Must be quick.
     std::function<void()> after_commit;
@@ -82,11 +89,15 @@ private:
 
     [[nodiscard]] std::optional<Error> look_up_runs(LogCore& log, WriteBatch& batch)
         KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] std::vector<bool> known_in_memory(LogCore& log, WriteBatch& batch) const
+        KLOG_REQUIRES(mutex_);
     void judge(std::unique_ptr<WriteBatch> batch) KLOG_REQUIRES(mutex_);
     void admit_waiting() KLOG_REQUIRES(mutex_);
     [[nodiscard]] bool open_is_full() const KLOG_REQUIRES(mutex_);
     [[nodiscard]] bool has_work() const KLOG_REQUIRES(mutex_);
-    [[nodiscard]] std::optional<Error> refusal(const WriteBatch& batch) const KLOG_REQUIRES(mutex_);
+    [[nodiscard]] std::optional<Error> refusal(const WriteBatch& batch, bool may_wait) const
+        KLOG_REQUIRES(mutex_);
+    [[nodiscard]] bool held_back() const KLOG_EXCLUDES(mutex_);
 
     void lead() KLOG_EXCLUDES(mutex_);
     void commit_one() KLOG_EXCLUDES(mutex_);
@@ -114,6 +125,7 @@ private:
     int writers_ KLOG_GUARDED_BY(mutex_) = 0;
     bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
     bool held_back_ KLOG_GUARDED_BY(mutex_) = false;
+    bool released_ KLOG_GUARDED_BY(mutex_) = false;
     DurablePoint durable_point_;
 
     std::atomic<bool> failed_{false};

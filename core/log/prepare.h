@@ -39,7 +39,8 @@ struct WriteBatch::Prepared {
     std::size_t bytes = 0;  // what it takes in memory, about
     // The generation of the runs that were asked.
     std::uint64_t runs_generation = ~0ULL;
-    std::uint64_t evictions = 0;  // of the memtable, when it was asked who is in memory
+    // Memtable::evictions when it was asked which entities memory knows: those were not looked up.
+    std::uint64_t evictions = 0;
     // klog's own records: they may stand under $ and have kinds of their own.
     bool internal = false;
     LogId log = LogId::default_log;

@@ -27,6 +27,18 @@ Status check_options(const StoreOptions& options) {
     return check_range("queue_bytes_max", options.queue_bytes_max, kSmallest, kGiB);
 }
 
+// Gives a turn that was acquired back.
+class Turn {
+public:
+    explicit Turn(std::binary_semaphore& turn) : turn_(turn) {}
+    ~Turn() { turn_.release(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+private:
+    std::binary_semaphore& turn_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options) {
@@ -63,6 +75,11 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
         logs_[i] = std::make_unique<LogImpl>(*cores_[i], *wal_, catalog_, *pipeline_, *flusher_);
     }
     pipeline_->after_commit = [this] { after_commit(); };
+    pipeline_->relieve = [this] {
+        if (maintained_) return true;
+        static_cast<void>(maintain_files());
+        return false;
+    };
 }
 
 StoreImpl::~StoreImpl() = default;
@@ -94,6 +111,7 @@ void StoreImpl::after_commit() {
 void StoreImpl::run_writer(std::stop_token stop) { pipeline_->run_writer(std::move(stop)); }
 
 Status StoreImpl::write_checkpoints() {
+    const std::lock_guard lock(checkpoints_mutex_);
     for (std::size_t i = 0; i < kLogs; ++i) {
         if (logs_[i]->settings_seq() <= checkpoints_[i]) continue;
         KLOG_TRY_ASSIGN(const Seq seq, logs_[i]->write_checkpoint());
@@ -104,8 +122,9 @@ Status StoreImpl::write_checkpoints() {
 }
 
 Status StoreImpl::maintain_files() {
-    const std::unique_lock lock(maintenance_mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return {};
+    // A flush may let batches go on, whose commit comes back to here on the same thread.
+    if (!maintenance_turn_.try_acquire()) return {};
+    const Turn turn(maintenance_turn_);
     KLOG_TRY(wal_->prepare_spares());
     // A closed file's heads go into a run, so that a start never reads that file again.
     if (catalog_.missing() || flusher_->due()) KLOG_TRY(flusher_->flush());
@@ -151,13 +170,15 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
 
 Status StoreImpl::close() {
     if (closed_.exchange(true)) return {};
+    // First, since nothing would answer a checkpoint that is held back.
+    pipeline_->release();
     const Status checkpointed = pipeline_->failed() ? Status{} : write_checkpoints();
-    pipeline_->hold_back(false);
     pipeline_->stop();
     if (pipeline_->failed()) {
         return Error{Code::io, "a sync failed, so the stop is not a clean one", {}};
     }
-    const std::lock_guard lock(maintenance_mutex_);
+    maintenance_turn_.acquire();
+    const Turn turn(maintenance_turn_);
     // Indexes are disposable: without room for them the log is still closed cleanly.
     const Status flushed = flusher_->flush();
     const Status indexed = catalog_.write_missing();

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <string>
 
 #include "klog/log.h"
@@ -54,6 +55,7 @@ private:
     std::unique_ptr<Wal> wal_;
     RecoveryReport report_;
     const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
+    std::mutex checkpoints_mutex_;              // held while checkpoints are written
     std::array<std::uint64_t, 2> checkpoints_;  // seq of the newest checkpoint record of each log
     FileCatalog catalog_;
     std::array<std::unique_ptr<LogCore>, kLogs> cores_;
@@ -61,7 +63,7 @@ private:
     std::unique_ptr<Flusher> flusher_;
     std::array<std::unique_ptr<LogImpl>, kLogs> logs_;
 
-    std::mutex maintenance_mutex_;  // maintain() takes turns
+    std::binary_semaphore maintenance_turn_{1};  // maintain() takes turns
     std::mutex wake_mutex_;
     std::condition_variable_any wake_;
     bool woken_ = false;                   // guarded by wake_mutex_

@@ -281,6 +281,36 @@ TEST_CASE("wal recovery: old bytes behind a cut never come back") {
     CHECK(judge(store.env, promises) == "");
 }
 
+TEST_CASE("wal recovery: a frame that hangs on another history is not taken up") {
+    // The frame of `seq` becomes another one that is sound in itself and as long.
+    const auto replace_frame = [](Prepared& store, std::uint64_t seq) {
+        std::string bytes = *store.env.read_file(kFirst);
+        const auto file = decode_file_header(bytes.substr(0, kWalFileHeaderBytes), kFirst);
+        REQUIRE(file.ok());
+        const std::uint64_t at = store.offsets[static_cast<std::size_t>(seq - 1)];
+        const auto from = static_cast<std::size_t>(at);
+        auto header =
+            decode_frame_header(std::string_view(bytes).substr(from), file->salt, file->wal_id, at);
+        REQUIRE(header);
+        header->base_time.micros += 1;
+        encode_frame_header(*header, file->salt, bytes.data() + from);
+        REQUIRE(store.env.write_file(kFirst, bytes).ok());
+    };
+    // The newest frame is above the watermark: it goes, like a torn one.
+    Prepared torn(3);
+    replace_frame(torn, 2);
+    WalPromises promises;
+    promises.durable = {1, 2};
+    CHECK(judge(torn.env, promises) == "");
+    // Below the watermark the log was lost, and so after a clean stop.
+    Prepared damaged(3, true);
+    replace_frame(damaged, 1);
+    CHECK(open_error(damaged.env).code == Code::corrupt);
+    Prepared closed(3, true, true);
+    replace_frame(closed, 2);
+    CHECK(open_error(closed.env).code == Code::corrupt);
+}
+
 TEST_CASE("wal recovery: files that are missing, empty, zero or misnamed stop the start") {
     SimEnv env(5);
     WalWorkload work(env);

@@ -1,0 +1,404 @@
+// Many threads on one log of a real disk. What they assert holds for every interleaving; run it
+// under TSan as well.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "log/sequencer.h"
+#include "support/log_helpers.h"
+
+using namespace klog;
+using namespace klog::test;
+using Outcome = WriteResult::Outcome;
+
+namespace {
+
+class TempDir {
+public:
+    TempDir() {
+        std::string pattern =
+            (std::filesystem::temp_directory_path() / "klog-concurrent-XXXXXX").string();
+        REQUIRE(mkdtemp(pattern.data()) != nullptr);
+        path_ = pattern;
+    }
+    ~TempDir() {
+        std::error_code ignored;  // what is left of a test's folder is nobody's loss
+        std::filesystem::remove_all(path_, ignored);
+    }
+    TempDir(const TempDir&) = delete;
+    TempDir& operator=(const TempDir&) = delete;
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+struct Fixture {
+    TempDir dir;
+    std::unique_ptr<Env> env = make_posix_env({.sync = false});
+    StoreOptions options;
+    std::unique_ptr<Store> store;
+    std::vector<std::jthread> lent;
+
+    Fixture() {
+        options.dir = dir.path();
+        options.wal_first_file_bytes = 64 * 1024;
+        options.wal_file_bytes = 1U << 20U;
+        options.memtable_bytes_max = 64 * 1024;
+        options.tail_cache_bytes = 64 * 1024;
+        options.idle_mark_ms = 1;
+        open();
+    }
+    ~Fixture() { lent.clear(); }
+    void open() {
+        lent.clear();
+        store.reset();
+        auto opened = Store::open(*env, options);
+        REQUIRE_MESSAGE(opened.ok(), opened.error().message);
+        store = std::move(opened).value();
+        lent.emplace_back([this](std::stop_token stop) { store->run_writer(std::move(stop)); });
+        lent.emplace_back(
+            [this](std::stop_token stop) { store->run_maintenance(std::move(stop)); });
+    }
+    void close() {
+        const Status closed = store->close();
+        REQUIRE_MESSAGE(closed.ok(), closed.error().message);
+        lent.clear();
+    }
+    Log& log() { return store->default_log(); }
+};
+
+// doctest's assertions are not for many threads at once: the first complaint is kept.
+class Complaints {
+public:
+    void add(std::string what) {
+        const std::lock_guard lock(mutex_);
+        if (first_.empty()) first_ = std::move(what);
+    }
+    void expect(bool holds, const std::string& what) {
+        if (!holds) add(what);
+    }
+    [[nodiscard]] bool any() const { return !first().empty(); }
+    [[nodiscard]] std::string first() const {
+        const std::lock_guard lock(mutex_);
+        return first_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::string first_;
+};
+
+// Adds one to a counter by compare-and-set. False: the log refused for another reason.
+bool increment(Log& log, const std::string& key, Complaints& complaints) {
+    for (;;) {
+        const auto head = log.entity("count", key);
+        if (!head.ok()) {
+            complaints.add(head.error().message);
+            return false;
+        }
+        const std::string value = std::to_string(head->version.value + 1);
+        const WriteResult result = write_one(log, {.topic = "count/up",
+                                                   .key = key,
+                                                   .value = value,
+                                                   .expect = expect_version(head->version.value)});
+        if (result.outcome == Outcome::written) {
+            complaints.expect(std::to_string(result.version.value) == value,
+                              "a compare-and-set wrote another version than the next one");
+            return true;
+        }
+        if (!result.conflict) {
+            complaints.add(result.error ? result.error->message : "an increment got no answer");
+            return false;
+        }
+        complaints.expect(result.conflict->actual > head->version,
+                          "a conflict shows an older version than was read before");
+    }
+}
+
+// Waits for news of a follower, with a limit.
+class Bell {
+public:
+    void ring() {
+        const std::lock_guard lock(mutex_);
+        rung_ = true;
+        changed_.notify_all();
+    }
+    bool wait() {
+        std::unique_lock lock(mutex_);
+        const bool rung =
+            changed_.wait_for(lock, std::chrono::seconds(60), [this] { return rung_; });
+        rung_ = false;
+        return rung;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool rung_ = false;
+};
+
+// Follows until `wanted` records came; each seq once and in order, versions without gaps.
+void follow(Log& log, ReadOptions options, std::size_t wanted, Complaints& complaints) {
+    options.follow = true;
+    auto reader = log.read(options);
+    if (!reader.ok()) return complaints.add(reader.error().message);
+    std::map<std::string, std::uint64_t> versions;
+    std::uint64_t last = 0;
+    std::size_t count = 0;
+    Bell bell;
+    while (count < wanted && !complaints.any()) {
+        auto chunk = (*reader)->read(16U * 1024, 200);
+        if (!chunk.ok()) return complaints.add(chunk.error().message);
+        for (const RecordView& record : chunk->records) {
+            complaints.expect(record.seq.value > last, "a follower saw a seq twice or going back");
+            last = record.seq.value;
+            std::uint64_t& version = versions[std::string(record.key)];
+            complaints.expect(record.version.value == ++version, "a follower missed a version");
+            ++count;
+        }
+        complaints.expect(chunk->read_to.value >= last, "read_to lies before what was read");
+        if (!chunk->records.empty()) continue;
+        (*reader)->on_ready([&bell] { bell.ring(); });
+        if (!bell.wait()) complaints.add("a follower was not woken");
+    }
+    (*reader)->on_ready(nullptr);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("concurrent");
+
+TEST_CASE("concurrent: compare-and-set adds up, and followers see every step") {
+    constexpr std::size_t kThreads = 4;
+    constexpr std::size_t kIncrements = 600;
+    constexpr std::size_t kKeys = 5;
+    Fixture f;
+    Complaints complaints;
+    ReadOptions all;
+    all.filters = {"count/>"};
+    ReadOptions one = all;
+    one.key = "k0";
+    {
+        std::vector<std::jthread> threads;
+        threads.emplace_back([&] { follow(f.log(), all, kThreads * kIncrements, complaints); });
+        threads.emplace_back(
+            [&] { follow(f.log(), one, kThreads * kIncrements / kKeys, complaints); });
+        for (std::size_t t = 0; t < kThreads; ++t) {
+            threads.emplace_back([&] {
+                for (std::size_t i = 0; i < kIncrements && !complaints.any(); ++i) {
+                    increment(f.log(), "k" + std::to_string(i % kKeys), complaints);
+                }
+            });
+        }
+    }
+    REQUIRE_MESSAGE(!complaints.any(), complaints.first());
+    f.close();
+    f.open();
+    for (std::size_t k = 0; k < kKeys; ++k) {
+        const auto head = f.log().entity("count", "k" + std::to_string(k));
+        REQUIRE(head.ok());
+        CHECK(head->version.value == kThreads * kIncrements / kKeys);
+    }
+    f.close();
+}
+
+TEST_CASE("concurrent: no version is lost while heads move from memory into runs") {
+    constexpr std::size_t kThreads = 3;
+    constexpr std::size_t kRounds = 60;
+    constexpr std::size_t kKeys = 150;  // of each thread, so that memory fills and empties
+    Fixture f;
+    Complaints complaints;
+    std::atomic<bool> done{false};
+    std::jthread lister([&] {
+        while (!done && !complaints.any()) {
+            std::string after;
+            for (;;) {
+                const auto page = f.log().keys("t", "", after, true, 100);
+                if (!page.ok()) return complaints.add(page.error().message);
+                for (const KeyRow& row : page->rows) {
+                    complaints.expect(row.key > after, "a listing is out of order");
+                    after = row.key;
+                }
+                if (!page->more) break;
+            }
+            const auto topics = f.log().topics("t/>", "", 100);
+            if (!topics.ok()) return complaints.add(topics.error().message);
+            std::uint64_t records = 0;
+            for (const TopicRow& row : topics->rows) records += row.records;
+            complaints.expect(records <= f.log().head().value, "topics count records twice");
+        }
+    });
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t t = 0; t < kThreads; ++t) {
+            threads.emplace_back([&, t] {
+                for (std::uint64_t round = 1; round <= kRounds && !complaints.any(); ++round) {
+                    std::vector<Put> puts;
+                    for (std::size_t k = 0; k < kKeys; ++k) {
+                        puts.push_back({.topic = "t/" + std::to_string(k % 7),
+                                        .key = std::to_string(t) + "-" + std::to_string(k),
+                                        .value = std::to_string(round),
+                                        .id = "r" + std::to_string(round),
+                                        .expect = expect_version(round - 1)});
+                    }
+                    const auto results = write(f.log(), puts);
+                    for (const WriteResult& result : results) {
+                        complaints.expect(
+                            result.outcome == Outcome::written && result.version.value == round,
+                            result.error ? result.error->message : "a version is not the next one");
+                    }
+                    const auto again = write(f.log(), {puts[round % kKeys]});
+                    complaints.expect(again[0].outcome == Outcome::duplicate &&
+                                          again[0].seq == results[round % kKeys].seq,
+                                      "an id that was just written is not known");
+                }
+            });
+        }
+    }
+    done = true;
+    lister.join();
+    REQUIRE_MESSAGE(!complaints.any(), complaints.first());
+    CHECK(f.log().keys("t", "", "", false, 1000)->rows.size() == kThreads * kKeys);
+    CHECK(read_all(f.log())->size() == kThreads * kKeys * kRounds);
+    f.close();
+}
+
+TEST_CASE("concurrent: settings outlive checkpoints that are written beside them") {
+    Fixture f;
+    Complaints complaints;
+    constexpr std::uint64_t kWrites = 300;
+    std::atomic<int> writing{2};
+    {
+        std::vector<std::jthread> threads;
+        for (int t = 0; t < 2; ++t) {
+            threads.emplace_back([&, t] {
+                const std::string name = "n" + std::to_string(t);
+                for (std::uint64_t i = 1; i <= kWrites; ++i) {
+                    const auto put = f.log().put_setting(name, std::to_string(i));
+                    if (!put.ok()) complaints.add(put.error().message);
+                }
+                --writing;
+            });
+        }
+        threads.emplace_back([&] {
+            while (writing > 0) {
+                const Status status = f.store->maintain();
+                if (!status.ok()) return complaints.add(status.error().message);
+            }
+        });
+    }
+    REQUIRE_MESSAGE(!complaints.any(), complaints.first());
+    // Each checkpoint holds what stands before it in the log, and all of it.
+    ReadOptions own;
+    own.filters = {"$klog/>"};
+    const auto records = read_all(f.log(), own);
+    REQUIRE(records.ok());
+    SettingsMap settings;
+    std::size_t checkpoints = 0;
+    for (const Got& record : *records) {
+        if (record.topic != kCheckpointTopic) {
+            settings.insert_or_assign(record.topic, record.value);
+            continue;
+        }
+        ++checkpoints;
+        const auto held = decode_settings(record.value);
+        REQUIRE(held.ok());
+        CHECK(*held == settings);
+    }
+    CHECK(checkpoints > 0);
+    for (int stop = 0; stop < 2; ++stop) {
+        if (stop == 0) f.close();
+        f.open();
+        CHECK(f.log().setting("n0") == std::to_string(kWrites));
+        CHECK(f.log().setting("n1") == std::to_string(kWrites));
+    }
+}
+
+TEST_CASE("concurrent: a close answers what was taken and refuses the rest") {
+    for (int round = 0; round < 10; ++round) {
+        Fixture f;
+        std::atomic<std::uint64_t> written{0};
+        std::atomic<std::uint64_t> started{0};
+        Complaints complaints;
+        {
+            std::vector<std::jthread> threads;
+            for (int t = 0; t < 3; ++t) {
+                threads.emplace_back([&, t] {
+                    for (;;) {
+                        const WriteResult result =
+                            write_one(f.log(), {.topic = "a/x", .key = std::to_string(t)});
+                        ++started;
+                        if (result.outcome == Outcome::written) {
+                            ++written;
+                            continue;
+                        }
+                        complaints.expect(result.error && result.error->code == Code::stopping,
+                                          "a write beside a close failed otherwise");
+                        return;
+                    }
+                });
+            }
+            while (started < 50) std::this_thread::yield();
+            const Status closed = f.store->close();
+            complaints.expect(closed.ok(), "the close failed");
+        }
+        REQUIRE_MESSAGE(!complaints.any(), complaints.first());
+        f.open();
+        CHECK(f.store->recovery().clean);
+        CHECK(f.log().head().value == written);
+    }
+}
+
+TEST_CASE("concurrent: readers come and go while others write") {
+    Fixture f;
+    Complaints complaints;
+    std::atomic<bool> done{false};
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 2; ++t) {
+        threads.emplace_back([&, t] {
+            std::uint64_t round = 0;
+            while (!done && !complaints.any()) {
+                ReadOptions options;
+                options.filters = {++round % 2 == 0 ? ">" : "w/1"};
+                options.follow = round % 3 == 0;
+                if (t == 1) options.from = {ReadFrom::Form::last, {}, {}, 50};
+                auto reader = f.log().read(options);
+                if (!reader.ok()) return complaints.add(reader.error().message);
+                (*reader)->on_ready([] {});
+                for (int i = 0; i < 5; ++i) {
+                    const auto chunk = (*reader)->read(8U * 1024, 64);
+                    if (!chunk.ok()) return complaints.add(chunk.error().message);
+                    complaints.expect(chunk->head >= chunk->read_to || chunk->records.empty(),
+                                      "a read went beyond the head");
+                }
+            }
+        });
+    }
+    std::vector<std::jthread> writers;
+    for (int t = 0; t < 2; ++t) {
+        writers.emplace_back([&, t] {
+            for (int i = 0; i < 1500 && !complaints.any(); ++i) {
+                const WriteResult result = write_one(f.log(), {.topic = "w/" + std::to_string(t),
+                                                               .key = std::to_string(i % 50),
+                                                               .value = std::string(100, 'v')});
+                complaints.expect(result.outcome == Outcome::written, "a write failed");
+            }
+        });
+    }
+    writers.clear();
+    done = true;
+    threads.clear();
+    REQUIRE_MESSAGE(!complaints.any(), complaints.first());
+    CHECK(read_all(f.log())->size() == 3000);
+    f.close();
+}
+
+TEST_SUITE_END();
