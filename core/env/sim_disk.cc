@@ -264,7 +264,10 @@ Status SimDisk::put(const std::string& path, std::string bytes) {
         const NodeId node = found.has_value() ? *found : add(slot, !last);
         if (nodes_.at(node).folder == last) return not_a(last ? "file" : "folder", path);
         commit_slot(slot);
-        if (last) nodes_.at(node).content.replace(std::move(bytes));
+        if (last) {
+            nodes_.at(node).content.replace(std::move(bytes));
+            return {};
+        }
         slot.folder = node;
     }
     return {};
@@ -277,6 +280,8 @@ const SimContent* SimDisk::find(const std::string& path) const {
 }
 
 SimContent* SimDisk::find(const std::string& path) {
+    // This object is not const, so what it holds is not either.
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
     return const_cast<SimContent*>(std::as_const(*this).find(path));
 }
 
