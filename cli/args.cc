@@ -188,11 +188,22 @@ private:
     std::string help_;
 };
 
+// Marks an operand that goes into a list, so that CLI11 does not look into it.
+constexpr char kListMark = '\x01';
+constexpr const char* kListGroup = "operands";
+
+bool takes_list(const CLI::App& app) {
+    const auto options = app.get_options();
+    return std::any_of(options.begin(), options.end(),
+                       [](const CLI::Option* option) { return option->get_group() == kListGroup; });
+}
+
 // Hands sorted arguments to CLI11, which checks counts and fills in the verb's variables.
 Status feed(CLI::App& app, const Sorter& sorter, const std::string& help) {
     std::vector<std::string> line = sorter.options;
     line.emplace_back("--");
-    line.insert(line.end(), sorter.operands.begin(), sorter.operands.end());
+    const std::string mark = takes_list(app) ? std::string(1, kListMark) : std::string();
+    for (const std::string& operand : sorter.operands) line.push_back(mark + operand);
     std::reverse(line.begin(), line.end());
     try {
         app.parse(std::move(line));
@@ -226,6 +237,12 @@ std::vector<std::string> cut_command(const std::vector<std::string>& args, Conte
 }
 
 }  // namespace
+
+void add_operands(CLI::App& app, std::vector<std::string>& operands) {
+    app.add_option("OPERANDS", operands)->group(kListGroup)->transform([](std::string text) {
+        return text.substr(1);
+    });
+}
 
 Result<std::string> help_text(const std::string& name) {
     if (name.empty()) {

@@ -24,6 +24,9 @@ struct Parsed {
 // whatever follows it. Errors: usage, with the nearest verb or option as its hint.
 [[nodiscard]] Result<Parsed> parse_args(const std::vector<std::string>& args, Context& context);
 
+// Any number of operands, each taken as it is written (CLI11 alone would split "[1,2]" in two).
+void add_operands(CLI::App& app, std::vector<std::string>& operands);
+
 // The help of one verb; of klog itself where name is empty. Errors: usage (no such verb).
 [[nodiscard]] Result<std::string> help_text(const std::string& name);
 

@@ -132,22 +132,18 @@ Result<int> print_listing(const Context& context, const Target& target, const Li
     KLOG_TRY_ASSIGN(const auto client, dial(context));
     KLOG_TRY(client->send(make_request(context, "GET", target.text())));
     const auto limit = context.timeout().value_or(kAnswerWait);
-    KLOG_TRY_ASSIGN(const http::ClientResponse head, client->read_head(limit));
-    if (head.status != 200) {
+    const auto head = client->read_head(limit);
+    if (!head) return read_error(head.error());
+    if (head->status != 200) {
         KLOG_TRY_ASSIGN(const std::string body, client->read_all(kProblemBytesMax, limit));
-        return report(read_problem(head.status, body));
+        return report(read_problem(head->status, body));
     }
     Output out;
     LinePrinter printer(out, context.output(), context.color(), style);
     LineSplitter lines;
     while (true) {
         auto chunk = client->read_body(kReadBytes, limit);
-        if (!chunk) {
-            Error error = std::move(chunk).error();
-            // Nothing was asked that could have an unknown outcome: the list is just not whole.
-            if (error.code == Code::outcome_unknown) error.code = Code::unreachable;
-            return error;
-        }
+        if (!chunk) return read_error(std::move(chunk).error());
         if (chunk->empty()) break;
         lines.feed(*chunk, [&printer](std::string_view line) {
             if (!line.empty()) printer.print(line);

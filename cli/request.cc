@@ -162,13 +162,17 @@ Result<Answer> ask(const Context& context, const http::ClientRequest& request) {
     return answer;
 }
 
-Result<Answer> ask(const Context& context, const Target& target) {
-    auto answer = ask(context, make_request(context, "GET", target.text()));
-    if (answer || answer.error().code != Code::outcome_unknown) return answer;
-    Error error = std::move(answer).error();
+Error read_error(Error error) {
+    if (error.code != Code::outcome_unknown) return error;
     error.code = Code::unreachable;
     error.hint = "klog daemon";
     return error;
+}
+
+Result<Answer> ask(const Context& context, const Target& target) {
+    auto answer = ask(context, make_request(context, "GET", target.text()));
+    if (!answer) return read_error(std::move(answer).error());
+    return answer;
 }
 
 }  // namespace klog::cli

@@ -67,9 +67,12 @@ struct Answer {
     [[nodiscard]] Problem problem() const { return read_problem(status, body); }
 };
 
+// A read has no outcome that could be unknown: where its connection broke, the daemon is gone.
+[[nodiscard]] Error read_error(Error error);
+
 // Errors: unreachable, timeout, not_klog; outcome_unknown if the connection broke after sending.
 [[nodiscard]] Result<Answer> ask(const Context& context, const http::ClientRequest& request);
-// A read, which has no outcome to be unknown: a broken connection is unreachable.
+// A read. Errors: as read_error().
 [[nodiscard]] Result<Answer> ask(const Context& context, const Target& target);
 
 }  // namespace klog::cli

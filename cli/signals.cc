@@ -17,6 +17,7 @@ namespace klog::cli {
 namespace {
 
 constexpr int kExitSignalBase = 128;
+constexpr int kGraceMillis = 3'000;
 
 extern "C" void klog_exit_on_signal(int signal) { ::_exit(kExitSignalBase + signal); }
 
@@ -56,8 +57,12 @@ Status SignalWatch::start(std::function<void()> on_signal) {
 
 void SignalWatch::watch(const std::function<void()>& on_signal) {
     while (true) {
+        // After the first signal there is some time to put things in order, whatever hangs.
+        const int limit_ms = signal_.load() == 0 ? -1 : kGraceMillis;
         std::array<pollfd, 2> wait = {{{signal_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}}};
-        if (::poll(wait.data(), wait.size(), -1) < 0 && errno != EINTR) return;
+        const int ready = ::poll(wait.data(), wait.size(), limit_ms);
+        if (ready < 0 && errno != EINTR) return;
+        if (ready == 0) ::_exit(kExitSignalBase + signal_.load());
         if (wait[1].revents != 0) return;
         if ((wait[0].revents & POLLIN) == 0) continue;
         signalfd_siginfo info = {};

@@ -15,7 +15,8 @@ namespace klog::cli {
 void take_client_signals();
 
 // For verbs that have something to put in order first: a thread waits for the first signal, notes
-// it and calls on_signal once, on that thread. A second signal ends the process at once. Make it
+// it and calls on_signal once, on that thread. A second signal ends the process at once, and so
+// does a process that is still there 3 s later. Make it
 // before other threads exist: they inherit the blocked signals.
 class SignalWatch {
 public:

@@ -92,8 +92,7 @@ private:
                          "--data-dir DIR"};
         }
         KLOG_TRY_ASSIGN(data_dir_, absolute_path(options_.data_dir));
-        KLOG_TRY(check_socket_path(own_socket(), "choose a shorter --data-dir"));
-        return env_->create_dirs(data_dir_);
+        return check_socket_path(own_socket(), "choose a shorter --data-dir");
     }
 
     [[nodiscard]] std::string own_socket() const { return data_dir_ + "/klog.sock"; }
@@ -143,7 +142,7 @@ private:
         server_options.allowed_origins = options_.allowed_origins;
         const std::unique_ptr<http::Server> server = http::Server::make(server_options, *handler);
         serving = server.get();
-        Sockets sockets(*server, *env_, log_);
+        Sockets sockets(*server, log_);
         KLOG_TRY_ASSIGN(const std::vector<std::string> urls, listen(*server, sockets));
 
         LentThreads threads(*store_);

@@ -107,6 +107,16 @@ std::string folder_of(const std::string& path) {
     return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+Status make_folders(const std::string& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
+    if (const std::string parent = folder_of(path); parent != path && parent != ".") {
+        KLOG_TRY(make_folders(parent));
+    }
+    if (::mkdir(path.c_str(), S_IRWXU) == 0 || errno == EEXIST) return {};
+    return io_error("cannot make the folder " + path, errno);
+}
+
 Status check_socket_path(const std::string& path, const std::string& hint) {
     if (path.size() <= kSocketBytesMax) return {};
     return Error{Code::config,

@@ -18,6 +18,10 @@ namespace klog {
 // The folder that holds `path`.
 [[nodiscard]] std::string folder_of(const std::string& path);
 
+// Makes a folder for a socket, with parents, mode 0700; no error where it exists. Nothing is
+// synced: a socket does not outlive its daemon. Errors: io, disk_full.
+Status make_folders(const std::string& path);
+
 // Errors: config, for a socket path that the system cannot take; says how long it may be.
 [[nodiscard]] Status check_socket_path(const std::string& path, const std::string& hint);
 

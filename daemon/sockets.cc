@@ -6,11 +6,11 @@
 
 namespace klog {
 
-Sockets::Sockets(http::Server& server, Env& env, const std::function<void(const std::string&)>& log)
-    : server_(server), env_(env), log_(log) {}
+Sockets::Sockets(http::Server& server, const std::function<void(const std::string&)>& log)
+    : server_(server), log_(log) {}
 
 Status Sockets::bind(const std::string& path) {
-    KLOG_TRY(env_.create_dirs(folder_of(path)));
+    KLOG_TRY(make_folders(folder_of(path)));
     return server_.listen_unix(path);
 }
 

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "daemon/http/server.h"
-#include "klog/env.h"
 #include "klog/result.h"
 
 namespace klog {
@@ -16,7 +15,7 @@ namespace klog {
 // Used by one thread. Keeps references to its arguments.
 class Sockets {
 public:
-    Sockets(http::Server& server, Env& env, const std::function<void(const std::string&)>& log);
+    Sockets(http::Server& server, const std::function<void(const std::string&)>& log);
 
     // A socket that must be had. Errors: as Server::listen_unix.
     Status require(const std::string& path);
@@ -42,7 +41,6 @@ private:
     void try_again(Socket& socket);
 
     http::Server& server_;
-    Env& env_;
     const std::function<void(const std::string&)>& log_;
     std::vector<Socket> sockets_;
 };

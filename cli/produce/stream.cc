@@ -21,6 +21,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kProgressEvery{200};
+constexpr std::chrono::milliseconds kUnusedMax{1'000};
 constexpr int kExitSignalBase = 128;
 constexpr std::uint64_t kThousand = 1000;
 
@@ -65,6 +66,7 @@ public:
         // A daemon that was never there is told at once.
         KLOG_TRY_ASSIGN(client_, dial(context_));
         started_ = Clock::now();
+        dialled_ = started_;
         auto code = go_on();
         acks_.stop();
         clear_progress();
@@ -89,7 +91,7 @@ private:
                 code = connection_ended(state, tally);
             } else if (!has_to_send()) {
                 KLOG_TRY(wait_for_something());
-            } else if (!client_) {
+            } else if (!client_ || stale()) {
                 code = connect_again(tally);
             } else {
                 send_something();
@@ -130,7 +132,11 @@ private:
         window_.rewind(tally.answered);
         // A quiet stream may lose its connection; it gets another one when there is something to
         // send.
-        if (!window_.empty() || put_off_) note_trouble(tally);
+        if (!window_.empty() || input_.at_end()) {
+            note_trouble(tally);
+        } else {
+            put_off_.reset();
+        }
         return std::nullopt;
     }
 
@@ -145,12 +151,16 @@ private:
             auto client = dial(context_);
             if (client) {
                 client_ = std::move(client).value();
+                dialled_ = Clock::now();
                 return std::nullopt;
             }
             note_trouble(tally);
         }
         return std::nullopt;
     }
+
+    // A daemon does not keep a connection for long on which nothing was asked.
+    [[nodiscard]] bool stale() const { return !open_ && Clock::now() - dialled_ > kUnusedMax; }
 
     void note_trouble(const Tally& tally) {
         if (trouble_since_) return;
@@ -238,8 +248,10 @@ private:
 
     int interrupted() {
         const Tally tally = acks_.tally();
-        notice("interrupted; every line before line " + std::to_string(tally.answered + 1) +
-               " is written");
+        if (!context_.quiet) {
+            notice("interrupted; every line before line " + std::to_string(tally.answered + 1) +
+                   " is written");
+        }
         return kExitSignalBase + signals_.signal();
     }
 
@@ -294,6 +306,7 @@ private:
     std::optional<LineProblem> put_off_;
     std::chrono::milliseconds backoff_{0};
     Clock::time_point started_;
+    Clock::time_point dialled_;
     Clock::time_point shown_;
     bool progress_shown_ = false;
     AckReader acks_;

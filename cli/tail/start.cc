@@ -26,13 +26,15 @@ Result<Start> probe(const Context& context, Target target) {
     KLOG_TRY_ASSIGN(const auto client, dial(context));
     KLOG_TRY(client->send(make_request(context, "GET", target.text())));
     const auto limit = context.timeout().value_or(kAnswerWait);
-    KLOG_TRY_ASSIGN(const http::ClientResponse head, client->read_head(limit));
-    KLOG_TRY_ASSIGN(std::string body, client->read_all(kLineBytesMax, limit));
-    if (head.status != 200) return as_error(Answer{head.status, head.content_type, body});
+    auto head = client->read_head(limit);
+    if (!head) return read_error(std::move(head).error());
+    auto body = client->read_all(kLineBytesMax, limit);
+    if (!body) return read_error(std::move(body).error());
+    if (head->status != 200) return as_error(Answer{head->status, head->content_type, *body});
     Start start;
     LineSplitter lines;
     bool found = false;
-    lines.feed(body, [&](std::string_view line) {
+    lines.feed(*body, [&](std::string_view line) {
         const auto seq = member(line, "seq");
         if (!seq) return true;
         start.cursor = parse_digits(*seq).value_or(1) - 1;
@@ -40,7 +42,7 @@ Result<Start> probe(const Context& context, Target target) {
         return false;
     });
     if (!found) {
-        start.cursor = parse_digits(head.header("klog-read-to").value_or("")).value_or(0);
+        start.cursor = parse_digits(head->header("klog-read-to").value_or("")).value_or(0);
         start.from = "?";
     }
     return start;

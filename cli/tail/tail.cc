@@ -108,7 +108,10 @@ Result<int> Tail::read_on() {
         auto end = read_once();
         if (signals_.signal() != 0) break;
         if (refused_) return *refused_;
-        if (!end && end.error().code != Code::unreachable) return std::move(end).error();
+        // A daemon that was never there is told at once.
+        if (!end && (!reached_ || end.error().code != Code::unreachable)) {
+            return std::move(end).error();
+        }
         if (end && *end != End::lost) return 0;
         if (tells() && !lost_told_) {
             notice("the connection is lost; going on behind seq " + std::to_string(cursor_));
@@ -156,6 +159,7 @@ std::string Tail::request_target() const {
 
 Result<Tail::End> Tail::read_once() {
     KLOG_TRY_ASSIGN(std::shared_ptr<http::Client> client, dial(context_));
+    reached_ = true;
     {
         const std::lock_guard lock(mutex_);
         client_ = client;

@@ -111,6 +111,7 @@ private:
     std::chrono::steady_clock::time_point contact_;
     std::chrono::milliseconds backoff_{0};
     bool lost_told_ = false;
+    bool reached_ = false;  // a daemon was there once
 
     std::mutex mutex_;
     std::shared_ptr<http::Client> client_;  // guarded by mutex_

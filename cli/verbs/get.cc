@@ -27,7 +27,7 @@ Problem explain(const Answer& answer, const GetOptions& options) {
     if (text_member(answer.body, "state") == "deleted" && options.version.empty()) {
         problem.message = entity + " is deleted (version " +
                           std::string(member(answer.body, "version").value_or("?")) + ")";
-        if (problem.hint.empty()) problem.hint = "klog history " + entity;
+        problem.hint = "klog history " + entity;
     } else if (options.version.empty()) {
         problem.message = entity + " has no records";
         if (problem.hint.empty()) problem.hint = "klog keys " + options.space;

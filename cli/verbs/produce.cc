@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <memory>
 
+#include "cli/args.h"
 #include "cli/context.h"
 #include "cli/verb.h"
+#include "topic/topic.h"
 
 namespace klog::cli {
 namespace {
@@ -79,6 +81,10 @@ Status check(const ProduceOptions& options) {
         return Error{Code::bad_option,
                      "--on-error takes stop or skip, not \"" + options.on_error + "\"", ""};
     }
+    // A topic that is filled from values can only be judged with them.
+    if (!options.envelope && options.topic.find('{') == std::string::npos) {
+        KLOG_TRY(check_topic(options.topic));
+    }
     return options.one() ? check_one(options) : check_lines(options);
 }
 
@@ -107,7 +113,7 @@ void add_record_options(CLI::App& app, ProduceOptions& options) {
 
 Run add_produce(CLI::App& app) {
     const auto options = std::make_shared<ProduceOptions>();
-    app.add_option("OPERANDS", options->operands)->allow_extra_args(false);
+    add_operands(app, options->operands);
     add_record_options(app, *options);
     app.add_flag("--tombstone", options->tombstone, "mark the key's entity as deleted");
     app.add_flag("--raw", options->raw, "the value is bytes and need not be JSON");

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "cli/args.h"
 #include "cli/context.h"
 #include "cli/verb.h"
 
@@ -25,7 +26,7 @@ void add_start(CLI::App& app, TailOptions& options) {
 
 Run add_tail(CLI::App& app) {
     const auto options = std::make_shared<TailOptions>();
-    app.add_option("FILTER", options->filters)->allow_extra_args(false);
+    add_operands(app, options->filters);
     app.add_option("--not", options->nots, "take these topics out again; repeats")
         ->allow_extra_args(false)
         ->type_name("F");

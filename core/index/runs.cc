@@ -168,6 +168,7 @@ Status RunSetImpl::add(const RunContents& contents) {
         snapshot->runs.empty() ? Seq{} : snapshot->runs.back()->header().covered_upto;
     KLOG_ASSERT(contents.covered_after == covered);
     KLOG_ASSERT(contents.covered_after < contents.covered_upto);
+    if (snapshot->runs.empty()) KLOG_TRY(env_.create_dirs(dir_));
     RunHeader header;
     header.covered_after = contents.covered_after;
     header.covered_upto = contents.covered_upto;
@@ -350,11 +351,12 @@ Runs choose(Env& env, Runs sound, std::vector<std::string>& notices) {
 Result<std::unique_ptr<RunSet>> RunSet::open(Env& env, const std::string& dir,
                                              const std::array<std::uint8_t, 16>& store_uuid,
                                              std::vector<std::string>& notices) {
-    KLOG_TRY(env.create_dirs(dir));
+    // A folder that is missing is made by the first add(): its syncs would cost each start more
+    // than all the rest.
     Found found;
     if (auto names = env.list_dir(dir); names.ok()) {
         found = load_all(env, dir, store_uuid, *names, notices);
-    } else {
+    } else if (names.error().code != Code::not_found) {
         notices.push_back(fmt::format("{}; its runs are not used, the log has what they hold",
                                       names.error().message));
     }

@@ -119,6 +119,10 @@ Status Flusher::catch_up(LogCore& log) {
 
 Status Flusher::catch_up_locked(LogCore& log) {
     const Seq wanted{log.pending_after.load()};
+    if (!log.index_dir_made) {
+        KLOG_TRY(env_.create_dirs(log.index_dir));
+        log.index_dir_made = true;
+    }
     KLOG_TRY_ASSIGN(Seq have, log.key_index->watermark());
     while (have < wanted) {
         const Seq upto{std::min(wanted.value, have.value + kCatchUpRecords)};

@@ -1,6 +1,7 @@
 #include "log/live_tail.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "segment/record_codec.h"
@@ -30,16 +31,31 @@ std::shared_ptr<const DecodedFrame> decode(const std::shared_ptr<const Frame>& f
 }  // namespace
 
 void WakeCell::set(std::function<void()> wake) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    const std::thread::id self = std::this_thread::get_id();
+    ended_.wait(lock, [&] { return runner_ == std::thread::id{} || runner_ == self; });
     wake_ = std::move(wake);
 }
 
 void WakeCell::run() {
-    const std::lock_guard lock(mutex_);
-    if (!wake_) return;
-    const std::function<void()> wake = std::move(wake_);
-    wake_ = nullptr;
-    wake();
+    std::unique_lock lock(mutex_);
+    const std::thread::id self = std::this_thread::get_id();
+    if (runner_ == self) {  // called from within the function: run the new one when that returns
+        again_ = true;
+        return;
+    }
+    ended_.wait(lock, [&] { return runner_ == std::thread::id{}; });
+    runner_ = self;
+    do {
+        again_ = false;
+        const std::function<void()> wake = std::exchange(wake_, nullptr);
+        if (!wake) break;
+        lock.unlock();
+        wake();  // may call set(), so no lock is held
+        lock.lock();
+    } while (again_);
+    runner_ = std::thread::id{};
+    ended_.notify_all();
 }
 
 LiveTail::LiveTail(std::size_t cache_bytes_max) : cache_bytes_max_(cache_bytes_max) {}

@@ -8,6 +8,7 @@
 #ifndef KLOG_LOG_LIVE_TAIL_H
 #define KLOG_LOG_LIVE_TAIL_H
 
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -15,6 +16,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -32,15 +34,20 @@ struct DecodedFrame {
     std::vector<RecordView> records;
 };
 
-// What wakes a follower. Running it and taking it back exclude each other.
+// What wakes a follower. When set() returns, the earlier function does not run any more, unless
+// it is the one that called set().
 class WakeCell {
 public:
     void set(std::function<void()> wake);
+    // Once: the function is gone afterwards.
     void run();
 
 private:
     std::mutex mutex_;
+    std::condition_variable ended_;
     std::function<void()> wake_;
+    std::thread::id runner_;  // who is within wake_ just now
+    bool again_ = false;
 };
 
 class LiveTail {

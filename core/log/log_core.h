@@ -29,6 +29,8 @@ struct LogCore {
     PendingIndex pending;
     Sequencer sequencer;
     LiveTail tail;
+    std::string index_dir;        // where its runs and its key index lie
+    bool index_dir_made = false;  // guarded by the flusher's mutex
     std::unique_ptr<RunSet> runs;
     std::unique_ptr<KeyIndex> key_index;
     std::atomic<std::uint64_t> settings_seq{0};

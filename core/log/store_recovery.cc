@@ -35,6 +35,7 @@ Status StoreImpl::recover() {
 Status StoreImpl::open_indexes(LogCore& core) {
     const Seq last = core.tail.head();
     const std::string dir = index_dir(core.id);
+    core.index_dir = dir;
     KLOG_TRY_ASSIGN(core.runs, RunSet::open(env_, dir, wal_->store_uuid(), report_.notices));
     const RunWatermark watermark = core.runs->watermark();
     if (watermark.covered_upto > last) return lost("a run in " + dir, watermark.covered_upto, last);

@@ -16,6 +16,8 @@ namespace klog::api {
 namespace {
 
 constexpr std::size_t kReadBytesMax = 256 * 1024;
+// Pieces of a body below this are committed by the thread that read them.
+constexpr std::size_t kLeadBelowBytes = 96 * 1024;
 // Limits of one batch and of all that the log has of one stream.
 constexpr std::size_t kUnitLinesMax = 4096;
 constexpr std::size_t kUnitBytesMax = 1024 * 1024;
@@ -122,6 +124,7 @@ private:
             if (chunk.error().code == Code::io) return end_input();
             return end_with(chunk.error());
         }
+        piece_bytes_ = chunk->bytes != nullptr ? chunk->bytes->size() : 0;
         splitter_.feed(
             chunk->bytes != nullptr ? std::move(chunk->bytes) : std::make_shared<std::string>(),
             chunk->last);
@@ -230,8 +233,10 @@ private:
     // again: these are records of a unit that were handed back because settings had changed.
     void append(const std::shared_ptr<Unit>& unit, std::unique_ptr<WriteBatch> batch, bool again) {
         batch->stream = stream_;
-        // While more is to come this thread goes on parsing, and another one commits.
-        batch->may_lead = splitter_.ended();
+        // Behind a large piece the next one is there already: this thread goes on parsing, and
+        // another one commits. Behind a small one the peer waits for its acks, most likely, and a
+        // wake-up would only make that longer.
+        batch->may_lead = splitter_.ended() || piece_bytes_ < kLeadBelowBytes;
         unit->under_way = true;
         batch->done = [self = shared_from_this(), unit, again](std::unique_ptr<WriteBatch> back) {
             // std::function must be copyable, so the batch changes hands.
@@ -361,6 +366,7 @@ private:
     ExchangePtr exchange_;
     StreamOptions options_;
     LineSplitter splitter_;
+    std::size_t piece_bytes_ = 0;  // of the newest piece of the body
     StreamReport report_;
     std::shared_ptr<WriteStream> stream_;
     std::uint64_t settings_seq_;

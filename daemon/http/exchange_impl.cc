@@ -131,9 +131,15 @@ void ExchangeImpl::on_drain(std::function<void()> callback) {
 }
 
 void ExchangeImpl::post(std::function<void()> work) {
-    boost::asio::dispatch(
-        connection_->strand(),
-        [connection = connection_, work = std::move(work)] { connection->turn(work); });
+    // dispatch() would run it at once on any io thread whose strand is free, within locks that
+    // the caller may hold.
+    if (connection_->strand().running_in_this_thread()) {
+        connection_->turn(work);
+        return;
+    }
+    boost::asio::post(connection_->strand(), [connection = connection_, work = std::move(work)] {
+        connection->turn(work);
+    });
 }
 
 void ExchangeImpl::run_blocking(std::function<void()> work, std::function<void()> then) {

@@ -27,7 +27,7 @@ class Unreachable(klogtest.Case):
 
     def test_bad_urls(self):
         self.url = "ftp://somewhere"
-        self.problem("head", code=2, says="usage: ")
+        self.problem("head", code=78, says="config: ")
 
     def test_unknown_tenants_and_contexts(self):
         self.problem("head", "--tenant", "acme", code=78, says="config: there is no tenant")

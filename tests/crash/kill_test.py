@@ -144,6 +144,9 @@ class SingleProducer(Producer):
                 write.acknowledge(body)
                 self.versions["single", key] = body["version"]
                 assert not stale and body["version"] == version + 1, (write.ident, body)
+            elif body["code"] == "stopping":
+                write.outcome = REFUSED
+                return
             else:
                 assert answer.status == 409 and stale, (write.ident, answer.status, body)
                 assert body["violations"][0]["actual"] == version, body
@@ -175,7 +178,13 @@ class StreamProducer(Producer):
                         break
                     line = json.loads(answer.line())
                     acked += 1
-                    assert line["line"] == acked and line["status"] == 201, line
+                    assert line["line"] == acked, line
+                    if line.get("code") == "stopping":
+                        # A definite answer: nothing of this line or behind it was written.
+                        for write in self.writes[acked - 1:]:
+                            write.outcome = REFUSED
+                        return
+                    assert line["status"] == 201, line
                     self.writes[acked - 1].acknowledge(line)
 
 

@@ -16,6 +16,7 @@ namespace klog::test {
 struct ApiFixture {
     FakeStore store;
     std::unique_ptr<http::Handler> api;
+    mutable std::vector<std::weak_ptr<FakeExchange>> started;
 
     explicit ApiFixture(std::uint64_t value_bytes_max = 1024) {
         api::ApiOptions options;
@@ -24,9 +25,17 @@ struct ApiFixture {
         options.now = [] { return Time{FakeLog::kFirstMicros + 3'600'000'000}; };
         api = api::make_api(store, options);
     }
+    ApiFixture(const ApiFixture&) = delete;
+    ApiFixture& operator=(const ApiFixture&) = delete;
+    ~ApiFixture() {
+        for (const auto& weak : started) {
+            if (const auto exchange = weak.lock()) exchange->end();
+        }
+    }
     [[nodiscard]] FakeLog& log() { return store.log_; }
 
     std::shared_ptr<FakeExchange> start(const std::shared_ptr<FakeExchange>& exchange) const {
+        started.push_back(exchange);
         api->handle(exchange);
         exchange->run();
         return exchange;

@@ -102,6 +102,15 @@ public:
         check_unsent();
         run();
     }
+    // What the server does when an exchange is over: whatever still waits is let go.
+    void end() {
+        if (!closed_) close();
+        reader_ = nullptr;
+        timer_ = nullptr;
+        on_closed_ = nullptr;
+        on_drain_ = nullptr;
+        below_.clear();
+    }
     void drain() {
         if (const auto callback = std::exchange(on_drain_, nullptr)) callback();
         run();

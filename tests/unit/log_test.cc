@@ -364,3 +364,22 @@ TEST_CASE("log: many files, runs and reopens keep every record and every version
     }
     CHECK(f.log().keys("t", "", "", false, 1000)->rows.size() == 501);
 }
+
+TEST_CASE("log: a wake may take the next one, also while records are there already") {
+    Fixture f;
+    ReadOptions options;
+    options.follow = true;
+    auto reader = f.log().read(options);
+    REQUIRE(reader.ok());
+    REQUIRE((*reader)->read(1000, 10).ok());
+    int wakes = 0;
+    std::function<void()> wake = [&] {
+        if (++wakes < 3) (*reader)->on_ready(wake);  // nothing was read: there is news at once
+    };
+    (*reader)->on_ready(wake);
+    write_one(f.log(), {"a/1", "k"});
+    CHECK(wakes == 3);
+    (*reader)->on_ready({});
+    write_one(f.log(), {"a/1", "k"});
+    CHECK(wakes == 3);
+}
