@@ -33,28 +33,13 @@ struct SimCounts {
 
 class SimRun {
 public:
-    explicit SimRun(std::uint64_t seed) : dice_(seed), env_(seed), workload_(dice_, model_) {
-        options_.dir = "/data";
-        options_.wal_first_file_bytes = 64 * 1024;
-        options_.wal_file_bytes = dice_.chance(70) ? 64 * 1024 : 256 * 1024;
-        options_.memtable_bytes_max = 64 * 1024;
-        options_.tail_cache_bytes = dice_.chance(50) ? 1 : 64 * 1024;
-        options_.group_bytes_max = dice_.chance(50) ? 64 * 1024 : 4U << 20U;
-        env_.on_call([this](SimCall call, const std::string& path) { on_call(call, path); });
-    }
+    explicit SimRun(std::uint64_t seed);
     ~SimRun() { end_objects(); }
     SimRun(const SimRun&) = delete;
     SimRun& operator=(const SimRun&) = delete;
 
     // True: everything held.
-    bool run() {
-        const std::uint64_t lives = dice_.between(2, 7);
-        for (std::uint64_t i = 0; i < lives && ok(); ++i) life();
-        if (ok()) last_life();
-        counts_.records = model_.head();
-        return ok();
-    }
-
+    bool run();
     [[nodiscard]] const std::string& failure() const { return failure_; }
     [[nodiscard]] const std::vector<std::string>& trace() const { return trace_; }
     [[nodiscard]] const SimCounts& counts() const { return counts_; }
@@ -80,234 +65,34 @@ private:
     [[nodiscard]] bool undisturbed() const { return !faults_ && !env_.power_cut(); }
 
     // ---- Lives.
-
-    void life() {
-        ++counts_.lives;
-        if (dice_.chance(40)) env_.crash_at_call(env_.calls() + dice_.between(1, 700));
-        if (dice_.chance(15)) disturb();
-        if (!start()) return;
-        const std::uint64_t steps = dice_.between(5, 80);
-        for (std::uint64_t i = 0; i < steps && ok() && store_ && !env_.power_cut(); ++i) step();
-        if (ok() && store_) end_life();
-    }
-
+    void life();
     // Whatever the lives before were like: a store that is left alone does all that it should.
-    void last_life() {
-        if (!start()) {
-            check("a start on a sound disk failed");
-            return;
-        }
-        for (int i = 0; i < 3 && ok(); ++i) write();
-        maintain();
-        if (ok()) check_all();
-        if (ok()) close_cleanly();
-        if (!ok() || !start()) return;
-        if (!store_->recovery().clean || store_->recovery().bytes_dropped != 0) {
-            check("a clean stop was not taken for one");
-        }
-        check_all();
-        end_objects();
-    }
-
+    void last_life();
     // False: this life did not come about, which power cuts and faults may cause.
-    bool start() {
-        note("start");
-        auto opened = Store::open(env_, options_);
-        if (!opened.ok()) {
-            ++counts_.starts_that_failed;
-            note("it failed: " + say(opened.error()));
-            const Code code = opened.error().code;
-            if (undisturbed() || code == Code::corrupt || code == Code::format_unknown) {
-                check("a start failed: " + say(opened.error()));
-            }
-            power_off();
-            return false;
-        }
-        store_ = std::move(opened).value();
-        if (store_->recovery().clean) ++counts_.clean_starts;
-        const std::uint64_t known = model_.head();
-        std::string wrong = check_recovered(log(), model_);
-        if (!wrong.empty() && !undisturbed()) {  // only what could be read counts
-            power_off();
-            return false;
-        }
-        check(wrong);
-        counts_.unknown_found += model_.head() - known;
-        if (ok() && dice_.chance(30)) check_undisturbed(check_listings(log(), model_, dice_));
-        return ok();
-    }
-
-    void end_life() {
-        if (env_.power_cut()) {
-            ++counts_.power_cuts;
-            power_off();
-        } else if (dice_.chance(35)) {
-            settle();
-            if (ok() && store_ && !store_->stats().failed) close_cleanly();
-        }
-        if (store_) power_off();
-        if (dice_.chance(25)) lose_indexes();
-    }
-
-    void close_cleanly() {
-        note("close");
-        followers_.clear();
-        const Status closed = store_->close();
-        if (!undisturbed()) return power_off();
-        check(closed, "close");
-        adopt_internal();
-        if (log().head().value != model_.head()) check("the close wrote a record of its own");
-        write();  // answered as stopping
-        const std::uint64_t files = store_->stats().wal_files;
-        counts_.files = std::max(counts_.files, files);
-        end_objects();
-        dice_.chance(50) ? env_.crash() : env_.kill();
-    }
-
-    void power_off() {
-        ++counts_.crashes;
-        const std::uint64_t how = dice_.below(10);
-        note("crash " + std::to_string(how));
-        if (how < 3) {
-            env_.kill();
-        } else if (how < 8) {
-            env_.crash();
-        } else if (how == 8) {
-            env_.crash_lose_all();
-        } else {
-            env_.crash_keep_all();
-        }
-        env_.set_capacity(std::numeric_limits<std::uint64_t>::max());
-        faults_ = false;
-        end_objects();
-    }
-
-    void end_objects() {
-        busy_ = true;  // no calls from inside
-        nested_ = true;
-        followers_.clear();
-        store_.reset();
-        unanswered_ = 0;
-        busy_ = false;
-        nested_ = false;
-    }
-
-    void lose_indexes() {
-        const bool all = dice_.chance(40);
-        for (const std::string& path : env_.files()) {
-            if (!path.starts_with("/data/index/")) continue;
-            const auto bytes = env_.read_file(path);
-            if (!bytes.ok()) continue;  // a folder
-            if (!all && !dice_.chance(30)) continue;
-            note("lost " + path);
-            check(env_.remove(path), "remove");
-        }
-    }
+    bool start();
+    void end_life();
+    void close_cleanly();
+    void power_off();
+    void end_objects();
+    void lose_indexes();
 
     // ---- Steps.
-
-    void step() {
-        const std::uint64_t what = dice_.below(100);
-        if (what < 55) {
-            write();
-        } else if (what < 61) {
-            maintain();
-        } else if (what < 70) {
-            note("read");
-            check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
-        } else if (what < 80) {
-            follow();
-        } else if (what < 84) {
-            note("list");
-            check_undisturbed(check_listings(log(), model_, dice_));
-            check_undisturbed(check_version(log(), model_, dice_));
-        } else if (what < 88) {
-            put_setting();
-        } else if (what < 91) {
-            turn_clock();
-        } else if (what < 95) {
-            disturb();
-        } else {
-            settle();
-        }
-        if (store_) counts_.runs_most = std::max(counts_.runs_most, log().stats().runs);
-    }
-
+    void step();
     void write() {
         send();
         adopt_internal();
         poll_followers();
     }
 
-    void send() {
-        auto sent = std::make_shared<SentBatch>(workload_.batch());
-        auto batch = make_batch(sent->puts, sent->stream ? sent->stream->stream : nullptr);
-        batch->may_lead = dice_.chance(70);
-        ++unanswered_;
-        batch->done = [this, sent](std::unique_ptr<WriteBatch> done) {
-            --unanswered_;
-            adopt_internal();
-            const std::size_t unknown = model_.unknown.size();
-            const std::uint64_t before = model_.head();
-            check(model_.answered(*sent, done->results));
-            counts_.unknown_records += model_.unknown.size() - unknown;
-            if (model_.head() == before) ++counts_.failed_batches;
-            note("answer " + std::to_string(before) + " to " + std::to_string(model_.head()));
-        };
-        note("write " + std::to_string(sent->puts.size()));
-        const bool outer = !std::exchange(busy_, true);
-        log().append(std::move(batch));
-        if (outer) busy_ = false;
-        if (outer && unanswered_ != 0 && undisturbed()) check("a batch was not answered");
-    }
-
+    void send();
     // The WAL's writes and syncs are where other threads would come in.
-    void on_call(SimCall call, const std::string& path) {
-        if (!busy_ || nested_ || !store_ || !ok() || env_.power_cut()) return;
-        if (call != SimCall::sync && call != SimCall::write) return;
-        if (!path.starts_with("/data/wal/")) return;
-        if (!dice_.chance(15)) return;
-        nested_ = true;
-        note("inside " + std::string(sim_call_name(call)));
-        if (dice_.chance(50)) {
-            for (std::uint64_t left = dice_.between(1, 3); left > 0; --left) send();
-            ++counts_.overlapped;
-        } else if (pending_setting_.empty()) {
-            if (log().head().value != model_.head()) check("something is visible before its sync");
-            check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
-            if (!model_.heads().empty()) {
-                auto entity = model_.heads().lower_bound({"a", workload_.key()});
-                if (entity == model_.heads().end()) entity = model_.heads().begin();
-                check_undisturbed(check_entity(log(), model_, entity->first, entity->second));
-            }
-        }
-        nested_ = false;
-    }
-
+    void on_call(SimCall call, const std::string& path);
     void check_undisturbed(const std::string& wrong) {
         if (undisturbed()) check(wrong);
     }
 
     // Settings and checkpoints are written by klog, between the producers' records.
-    void adopt_internal() {
-        if (!store_) return;
-        while (log().head().value > model_.head()) {
-            auto reader = log().read(read_everything(model_.head()));
-            if (!reader.ok()) return;
-            auto chunk = (*reader)->read(1, 1);
-            if (!chunk.ok() || chunk->records.empty()) return;
-            ModelRecord record = ModelLog::from_view(chunk->records.at(0));
-            if (!record.internal()) return;
-            if (record.put.topic != kModelCheckpoint &&
-                record.put.topic + "=" + record.put.value != pending_setting_) {
-                return check("a setting stands in the log that nobody wrote");
-            }
-            pending_setting_.clear();
-            if (record.seq != model_.head() + 1) return check("a hole before a setting");
-            model_.adopt(std::move(record));
-        }
-    }
-
+    void adopt_internal();
     void maintain() {
         note("maintain");
         const Status status = store_->maintain();
@@ -315,149 +100,19 @@ private:
         if (undisturbed() && !store_->stats().failed) check(status, "maintain");
     }
 
-    void put_setting() {
-        if (!undisturbed() || unanswered_ != 0 || store_->stats().failed) return;
-        const std::string name = "n" + std::to_string(dice_.below(3));
-        const std::string value = std::to_string(dice_.next());
-        note("setting " + name);
-        pending_setting_ = std::string(kModelSettings) + name + "=" + value;
-        busy_ = true;
-        const Result<Seq> put = log().put_setting(name, value);
-        busy_ = false;
-        adopt_internal();
-        pending_setting_.clear();
-        if (put.ok()) {
-            if (log().setting(name) != value) check("a setting is not there at once");
-        } else if (put.error().code == Code::outcome_unknown) {
-            ModelRecord record;
-            record.put = {.topic = std::string(kModelSettings) + name, .value = value};
-            record.put.kind = Kind::settings;
-            model_.unknown.push_back(std::move(record));
-        } else if (undisturbed()) {
-            check("a setting was refused: " + say(put.error()));
-        }
-    }
-
-    void turn_clock() {
-        note("clock");
-        if (dice_.chance(50)) {
-            env_.advance(dice_.below(3'600'000'000ULL));
-        } else {
-            const auto hour = static_cast<std::int64_t>(dice_.below(7'200'000'000ULL));
-            env_.set_now(Time{1'700'000'000'000'000 + hour});
-        }
-    }
+    void put_setting();
+    void turn_clock();
 
     // ---- Faults.
-
-    void disturb() {
-        faults_ = true;
-        if (dice_.chance(30)) {
-            note("no room");
-            return env_.set_capacity(env_.used_bytes() + dice_.below(200'000));
-        }
-        static const std::vector<SimCall> kAnywhere = {
-            SimCall::write,  SimCall::sync,     SimCall::create, SimCall::rename,
-            SimCall::remove, SimCall::sync_dir, SimCall::write,  SimCall::sync};
-        static const std::vector<SimCall> kIndexes = {SimCall::read, SimCall::open, SimCall::size,
-                                                      SimCall::list_dir};
-        SimFault fault;
-        const bool indexes = dice_.chance(25);
-        fault.kinds = {dice_.pick(indexes ? kIndexes : kAnywhere)};
-        if (indexes) fault.path_part = "/index/";
-        fault.skip = dice_.below(6);
-        fault.times = dice_.chance(70) ? 1 : dice_.between(2, 30);
-        const bool full = fault.kinds[0] == SimCall::write || fault.kinds[0] == SimCall::create;
-        fault.code = full && dice_.chance(60) ? Code::disk_full : Code::io;
-        note("fault " + std::string(sim_call_name(fault.kinds[0])));
-        env_.inject(std::move(fault));
-    }
-
+    void disturb();
     // The disk is sound again: work goes on without a start, unless a sync failed.
-    void settle() {
-        if (!faults_) return;
-        note("settle");
-        env_.clear_faults();
-        env_.set_capacity(std::numeric_limits<std::uint64_t>::max());
-        faults_ = false;
-        if (store_->stats().failed) {
-            check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
-            return power_off();
-        }
-        maintain();
-        if (!ok() || !undisturbed()) return;
-        if (unanswered_ != 0) check("a batch is not answered though there is room again");
-        if (store_->stats().failed) return check("the store failed without a fault");
-        ++counts_.resumed;
-        write();
-        if (undisturbed() && !store_->stats().writable) check("not writable on a sound disk");
-        if (dice_.chance(50)) check_all();
-    }
-
-    void check_all() {
-        note("check all");
-        check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
-        check_undisturbed(check_listings(log(), model_, dice_));
-        poll_followers();
-        for (const auto& [entity, head] : model_.heads()) {
-            check_undisturbed(check_entity(log(), model_, entity, head));
-        }
-    }
+    void settle();
+    void check_all();
 
     // ---- Followers.
-
-    void follow() {
-        note("follow");
-        if (followers_.size() >= 4) followers_.erase(followers_.begin());
-        Follower follower;
-        follower.options = workload_.reading();
-        follower.options.follow = true;
-        const bool from_end = dice_.chance(50);
-        if (from_end) follower.options.from.form = ReadFrom::Form::end;
-        follower.read_to = from_end ? model_.head() : 0;
-        auto reader = log().read(follower.options);
-        if (!reader.ok())
-            return check_undisturbed("a follower cannot begin: " + say(reader.error()));
-        follower.reader = std::move(reader).value();
-        followers_.push_back(std::move(follower));
-        poll_followers();
-    }
-
-    void poll_followers() {
-        for (Follower& follower : followers_) {
-            if (!ok()) return;
-            if (follower.woken && !*follower.woken) {
-                for (std::uint64_t seq = follower.read_to + 1; seq <= model_.head(); ++seq) {
-                    if (model_matches(follower.options, model_.records()[seq - 1])) {
-                        return check("a follower was not woken");
-                    }
-                }
-            }
-            if (dice_.chance(60)) poll(follower);
-        }
-    }
-
-    void poll(Follower& follower) {
-        for (;;) {
-            auto chunk = follower.reader->read(dice_.between(1, 20'000), dice_.between(1, 30));
-            if (!chunk.ok()) {
-                return check_undisturbed("a follower broke: " + say(chunk.error()));
-            }
-            const std::string wrong =
-                check_chunk(model_, follower.options, follower.read_to, *chunk);
-            if (!wrong.empty()) return check("a follower: " + wrong);
-            follower.read_to = chunk->read_to.value;
-            if (chunk->records.empty() && chunk->read_to >= chunk->head) break;
-            if (dice_.chance(10)) break;
-        }
-        follower.woken.reset();
-        if (dice_.chance(50)) {
-            follower.woken = std::make_shared<bool>(false);
-            follower.reader->on_ready([woken = follower.woken] { *woken = true; });
-        } else {
-            follower.reader->on_ready(nullptr);
-        }
-    }
+    void follow();
+    void poll_followers();
+    void poll(Follower& follower);
 
     SimDice dice_;
     SimEnv env_;
