@@ -69,7 +69,6 @@ private:
     struct Slot {
         NodeId folder = 0;
         std::string name;
-        // NOLINTNEXTLINE(modernize-use-nullptr): the check misreads the comparison with zero
         friend auto operator<=>(const Slot&, const Slot&) = default;
     };
     struct Node {
