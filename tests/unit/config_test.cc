@@ -147,7 +147,9 @@ TEST_CASE("config: what is wrong in a file is an error with its line") {
         {"contexts:\n  a: 3\n", "./klog.yaml:2: a context takes url, tenant and token_file"},
         {"contexts:\n  a:\n    data_dir: /x\n", "./klog.yaml:3: there is no setting data_dir in a"},
     };
-    for (const auto& [text, message] : cases) {
+    for (const auto& item : cases) {
+        const auto& text = item.first;
+        const auto& message = item.second;
         Place place;
         place.local(text);
         CAPTURE(text);
