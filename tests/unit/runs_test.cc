@@ -237,7 +237,7 @@ TEST_CASE("runs: a flipped bit anywhere is found and never becomes an answer") {
     const std::string bytes = *env.read_file(path);
     std::uint64_t dropped = 0;
     std::uint64_t refused = 0;
-    for (std::uint64_t at = 0; at < bytes.size(); at += (at < 512 || at % 4096 > 4080) ? 1 : 13) {
+    for (std::uint64_t at = 0; at < bytes.size(); at += (at < 512 || at % 4096 > 4080) ? 1U : 13U) {
         CAPTURE(at);
         std::string damaged = bytes;
         damaged[at] = static_cast<char>(damaged[at] ^ static_cast<char>(1U << (at % 7)));

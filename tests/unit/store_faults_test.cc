@@ -426,9 +426,9 @@ TEST_CASE("store: indexes that were rebuilt equal those that were maintained") {
     CHECK(rebuilt.covered_upto == maintained.covered_upto);
     CHECK(rebuilt.last_time == maintained.last_time);
     const auto again = bytes_of();
-    for (const auto& [path, bytes] : files) {
-        INFO(path);
-        REQUIRE(again.contains(path));
-        CHECK((again.at(path) == bytes));
+    for (const auto& file : files) {
+        INFO(file.first);
+        REQUIRE(again.contains(file.first));
+        CHECK((again.at(file.first) == file.second));
     }
 }
