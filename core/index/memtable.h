@@ -100,7 +100,7 @@ public:
 
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] std::size_t bytes() const {
-        return size_ * sizeof(Slot) + table_.size() * sizeof(Slot*);
+        return size_ * sizeof(Slot) + table_.size() * sizeof(void*);
     }
     template <class F>
     void for_each(F&& visit) const {
