@@ -153,12 +153,23 @@ class SingleProducer(Producer):
                 write.outcome = REFUSED
 
 
+class Stopping(Exception):
+    """A daemon that stops took the request no more: nothing of it was written."""
+
+
 class StreamProducer(Producer):
     """A stream of envelopes with a window of lines that are not acknowledged yet."""
 
     WINDOW_LINES = 64
 
     def produce(self):
+        try:
+            self.stream()
+        except Stopping:
+            for write in self.writes:
+                write.outcome = REFUSED
+
+    def stream(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(LIMIT_SECONDS)
             connection.connect(self.path)
@@ -215,6 +226,8 @@ class Answer:
             head, end, rest = self.raw.partition(b"\r\n\r\n")
             if not end:
                 return
+            if head.startswith(b"HTTP/1.1 503 "):
+                raise Stopping
             assert head.startswith(b"HTTP/1.1 200 "), head
             self.in_body, self.raw = True, rest
         while b"\r\n" in self.raw:
