@@ -1,6 +1,5 @@
 #include "daemon/http/io_loop.h"
 
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -250,7 +249,7 @@ bool IoLoop::look(epoll_event& event) {
     bool found = false;
     do {
         found = ::epoll_wait(epoll_, &event, 1, 0) == 1 || depth_ > 0 || stopping_;
-        if (!found) ::sched_yield();
+        if (!found) std::this_thread::yield();
     } while (!found && std::chrono::steady_clock::now() < until);
     looking_ = false;
     looked_in_vain = found ? 0 : std::min(looked_in_vain + 1, kLookRarestShift);
