@@ -12,6 +12,7 @@
 #include "daemon/http/server.h"
 #include "daemon/process_dirs.h"
 #include "daemon/process_signals.h"
+#include "daemon/short_turns.h"
 #include "daemon/sockets.h"
 #include "klog/log.h"
 
@@ -34,7 +35,10 @@ public:
 
     Status start() {
         try {
-            writer_ = std::jthread([this](std::stop_token stop) { store_.run_writer(stop); });
+            writer_ = std::jthread([this](std::stop_token stop) {
+                ask_for_short_turns();
+                store_.run_writer(stop);
+            });
             maintenance_ =
                 std::jthread([this](std::stop_token stop) { store_.run_maintenance(stop); });
         } catch (const std::system_error& error) {
