@@ -5,11 +5,11 @@
 namespace klog::cli {
 
 std::span<const Verb> verbs() {
-    static const std::array<Verb, 12> table = {
+    static const std::array<Verb, 12> kTable = {
         daemon_verb(), run_verb(),    produce_verb(), tail_verb(),   get_verb(),     history_verb(),
         keys_verb(),   topics_verb(), head_verb(),    config_verb(), version_verb(), help_verb(),
     };
-    return table;
+    return kTable;
 }
 
 }  // namespace klog::cli
