@@ -37,7 +37,7 @@ Error io_error(const std::string& what, int number) {
 
 std::string temporary_root() {
     const char* named = std::getenv("TMPDIR");
-    const std::string root = named == nullptr ? "" : named;
+    std::string root = named == nullptr ? "" : named;
     if (!root.starts_with('/') || root.size() + kEphemeralBytes > kSocketBytesMax) return "/tmp";
     return root;
 }

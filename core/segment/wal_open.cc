@@ -92,7 +92,7 @@ Status WalImpl::take_up(WalJudgement& judgement) {
     // All that is there was synced under names that another process may have made: once they are
     // durable, it can be served.
     no_room_ = true;
-    judgement.report.notices.push_back("no room for a new file of the log: reads only");
+    judgement.report.notices.emplace_back("no room for a new file of the log: reads only");
     return env_.sync_dir(wal_dir_);
 }
 

@@ -15,8 +15,8 @@ constexpr std::uint64_t kChunkBytes = 256 * 1024;
 constexpr std::uint64_t kSyncBytes = 1U << 20U;
 
 const std::string& zeros() {
-    static const std::string chunk(kChunkBytes, '\0');
-    return chunk;
+    static const std::string kChunk(kChunkBytes, '\0');
+    return kChunk;
 }
 
 }  // namespace
