@@ -7,8 +7,8 @@
 namespace klog {
 namespace {
 
-// The first file of a new store, and the spare beside it: a start waits until both are synced, which
-// for 64 KiB takes 0.2 ms each and for 1 MiB 1 ms. Longer spares are made behind the start.
+// The first file of a new store, and the spare beside it: a start waits until both are synced,
+// which for 64 KiB takes 0.2 ms each and for 1 MiB 1 ms. Longer spares are made behind the start.
 constexpr std::uint64_t kNewStoreFileBytes = 64 * 1024;
 
 }  // namespace
