@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A failed fdatasync ends the daemon: nobody is told that something was written which may not be.
 
-strace lets every fdatasync of a running daemon fail, after it hung for a while. Whoever waits for
-it is told that the outcome is unknown, reads and /livez are answered meanwhile, the daemon ends
-with 74, and the next start serves all that was acknowledged.
+strace lets every fdatasync of a running daemon's live file fail, after it hung for a while. Whoever
+waits for it is told that the outcome is unknown, reads and /livez are answered meanwhile, the
+daemon ends with 74, and the next start serves all that was acknowledged.
 """
 
 import json
@@ -23,6 +23,9 @@ WAITERS = 3
 # How long the sync hangs before it fails; all waiters come within this time.
 HANG_SECONDS = 5
 EXIT_IO, EXIT_UNKNOWN, SKIPPED = 74, 76, 77
+# A daemon that was idle for too long syncs a mark, and then it is that sync which fails: who comes
+# later is refused, rightly. On a busy machine the scene has to be set again.
+TRIES_MAX = 5
 
 
 def post(daemon, n):
@@ -33,22 +36,20 @@ def post(daemon, n):
 
 
 class FailedSync(unittest.TestCase):
-    def setUp(self):
-        self.place = daemontest.Place()
-        self.addCleanup(self.place.close)
-        # The leak checker does not work in a process that is traced.
-        options = self.place.environment.get("ASAN_OPTIONS", "")
-        self.env = {"ASAN_OPTIONS": options + ":detect_leaks=0"}
-        self.data = self.place.path("data")
-        self.daemon = self.start()
-
     def start(self):
         return self.place.daemon("--data-dir", self.data, env=self.env)
 
+    def live_files(self):
+        """The file that is written to, and the one behind it, should that become full."""
+        folder = os.path.join(self.data, "wal")
+        newest = max(int(name[:-4]) for name in os.listdir(folder) if name.endswith(".wal"))
+        return [os.path.join(folder, f"{number:020}.wal") for number in (newest, newest + 1)]
+
     def fail_syncs(self):
-        """From its return on, every sync of the daemon hangs and then fails."""
+        """From its return on, every sync of the live file hangs and then fails."""
+        paths = [word for path in self.live_files() for word in ("-P", path)]
         strace = subprocess.Popen(
-            ["strace", "-f", "-e", "trace=fdatasync", "-e",
+            ["strace", "-f", *paths, "-e", "trace=fdatasync", "-e",
              f"inject=fdatasync:error=EIO:delay_enter={HANG_SECONDS * 1_000_000}",
              "-p", str(self.daemon.process.pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -70,6 +71,20 @@ class FailedSync(unittest.TestCase):
         self.addCleanup(drain.join, daemontest.LIMIT_SECONDS)
 
     def test_waiters_are_told_and_nothing_acknowledged_is_lost(self):
+        for _ in range(TRIES_MAX):
+            if self.try_once():
+                return
+        self.fail("no sync that a record waits for failed")
+
+    def try_once(self):
+        """False where another sync failed before those of the waiters could."""
+        self.place = daemontest.Place()
+        self.addCleanup(self.place.close)
+        # The leak checker does not work in a process that is traced.
+        options = self.place.environment.get("ASAN_OPTIONS", "")
+        self.env = {"ASAN_OPTIONS": options + ":detect_leaks=0"}
+        self.data = self.place.path("data")
+        self.daemon = self.start()
         seqs = {}
         for n in range(ACKED):
             status, ack = post(self.daemon, n)
@@ -80,11 +95,11 @@ class FailedSync(unittest.TestCase):
         answers = {}
         waiters = [threading.Thread(target=lambda n=n: answers.update({n: post(self.daemon, n)}))
                    for n in range(ACKED, ACKED + WAITERS)]
+        for waiter in waiters:
+            waiter.start()
         url = {"KLOG_URL": "unix://" + self.daemon.socket}
         once = self.place.start("produce", "a/once", "1", "-k", "once", env=url)
         again = self.place.start("produce", "a/again", "1", "-k", "again", "--id", "again", env=url)
-        for waiter in waiters:
-            waiter.start()
         # While the sync hangs, others are served.
         self.assertEqual(self.daemon.request("GET", "/livez")[0], 200)
         self.assertEqual(self.daemon.head(), ACKED)
@@ -94,17 +109,20 @@ class FailedSync(unittest.TestCase):
         self.assertFalse(answers)
 
         for waiter in waiters:
-            waiter.join(daemontest.LIMIT_SECONDS)
+            waiter.join(2 * daemontest.LIMIT_SECONDS)
         self.assertEqual(len(answers), WAITERS)
-        for status, answer in answers.values():
-            self.assertEqual((status, answer["code"]), (504, "outcome_unknown"))
-            self.assertEqual(answer["status"], 504)
         _, errors = once.communicate(timeout=daemontest.LIMIT_SECONDS)
+        self.assertEqual(self.daemon.wait(), EXIT_IO, self.daemon.log())
+        self.assertIn("a sync", self.daemon.log())
+        said = {(status, answer["code"]) for status, answer in answers.values()}
+        refused = {(500, "io")}
+        if refused & said or once.returncode == EXIT_IO:
+            self.assertFalse(said - refused - {(504, "outcome_unknown")})
+            return False
+        self.assertEqual(said, {(504, "outcome_unknown")})
         self.assertEqual(once.returncode, EXIT_UNKNOWN, errors)
         self.assertTrue(errors.startswith("klog: outcome_unknown: "), errors)
         self.assertIn("\nhint: ", errors)
-        self.assertEqual(self.daemon.wait(), EXIT_IO, self.daemon.log())
-        self.assertIn("a sync", self.daemon.log())
 
         self.check_after_a_new_start(seqs)
         # With an id it asked again, and was not misled by a daemon about to end.
@@ -113,6 +131,7 @@ class FailedSync(unittest.TestCase):
         status, _, body = self.daemon.request("GET", "/v1/spaces/a/keys/again")
         self.assertEqual((status, json.loads(body)["version"]), (200, 1))
         self.assertEqual(self.daemon.stop(), 0)
+        return True
 
     def check_after_a_new_start(self, seqs):
         self.daemon = self.start()
