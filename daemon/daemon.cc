@@ -153,7 +153,7 @@ private:
         KLOG_TRY(threads.start());
         KLOG_TRY(server->start());
         say_ready(urls);
-        const Status ended = wait(sockets);
+        Status ended = wait(sockets);
         KLOG_TRY(signals_->exit_on_next(log_));
         server->drain(kDrainMax);
         sockets.close();
