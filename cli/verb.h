@@ -52,7 +52,9 @@ Verb keys_verb();
 Verb topics_verb();
 Verb head_verb();
 Verb config_verb();
+Verb doctor_verb();
 Verb help_verb();
+Verb verify_verb();
 Verb version_verb();
 
 }  // namespace klog::cli
