@@ -141,8 +141,15 @@ Status StoreImpl::maintain() {
 void StoreImpl::run_maintenance(std::stop_token stop) {
     using std::chrono::milliseconds;
     constexpr milliseconds kRetry{1000};
+    // Spare files can wait: the first answer is not to queue behind their syncs.
+    constexpr milliseconds kStartGrace{50};
     maintained_ = true;
     bool failed = false;
+    {
+        std::unique_lock lock(wake_mutex_);
+        wake_.wait_for(lock, stop, kStartGrace, [this] { return woken_; });
+        woken_ = false;
+    }
     while (!stop.stop_requested()) {
         if (work_due()) {
             failed = !maintain_files().ok() || !write_checkpoints().ok();

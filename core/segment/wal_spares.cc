@@ -153,6 +153,11 @@ std::size_t SparePool::count(std::uint64_t bytes_min) const {
     return static_cast<std::size_t>(spares_.end() - big);
 }
 
+std::uint64_t SparePool::largest() const {
+    const MutexLock lock(mutex_);
+    return spares_.empty() ? 0 : spares_.back().size;
+}
+
 std::uint64_t SparePool::bytes() const {
     const MutexLock lock(mutex_);
     std::uint64_t sum = 0;

@@ -49,6 +49,7 @@ public:
 
     // How many are at least this long.
     [[nodiscard]] std::size_t count(std::uint64_t bytes_min = 0) const;
+    [[nodiscard]] std::uint64_t largest() const;
     [[nodiscard]] std::uint64_t bytes() const;
     [[nodiscard]] std::string path(const Spare& spare) const;
 
