@@ -16,6 +16,8 @@ std::span<const Verb> verbs() {
         keys_verb(),
         topics_verb(),
         head_verb(),
+        verify_verb(),
+        doctor_verb(),
         bench_verb(),
         config_verb(),
         version_verb(),

@@ -81,6 +81,17 @@ private:
     std::array<PerLog, 2> logs_;
 };
 
+inline constexpr std::size_t kWalFileIndexHeaderBytes = 64;
+struct WalFileIndexHeader {
+    std::uint64_t wal_id = 0;
+    std::uint64_t end = 0;  // of the WAL file
+    std::uint64_t body_bytes = 0;
+    std::uint32_t body_crc = 0;
+};
+// Errors: corrupt, format_unknown. `path` is for messages.
+[[nodiscard]] Result<WalFileIndexHeader> decode_wal_file_index_header(std::string_view bytes,
+                                                                      const std::string& path);
+
 // nullopt: missing, broken, or of another file: build it anew. By LogId.
 [[nodiscard]] std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(Env& env,
                                                                             const std::string& path,
