@@ -99,13 +99,14 @@ class Place:
 class Daemon:
     """`klog daemon`, from its ready line on."""
 
-    def __init__(self, place, arguments, env=None, wait=True):
+    def __init__(self, place, arguments, env=None, wait=True, prefix=()):
         reader, writer = os.pipe()
         # A file, not a pipe: a log that nobody reads must not hold the daemon up.
         self.log_path = tempfile.mktemp(prefix="log-", dir=place.root)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [KLOG, "daemon", "--ready-fd", str(writer), *arguments], pass_fds=[writer],
+                [*prefix, KLOG, "daemon", "--ready-fd", str(writer), *arguments],
+                pass_fds=[writer],
                 env={**place.environment, **(env or {})}, cwd=place.path("work"),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         os.close(writer)
