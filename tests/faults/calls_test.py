@@ -178,7 +178,8 @@ class Run:
         self.place = Place()
         self.directories = 0
         self.figures = dict.fromkeys(
-            ("faults", "acked", "refused", "unknown", "starts that failed", "short writes"), 0)
+            ("faults", "acked", "refused", "unknown", "starts that failed", "short writes",
+             "failed syncs of the log"), 0)
         self.by_kind = {}
         self.new_directory()
 
@@ -235,6 +236,7 @@ class Run:
             life.work()
             assert final or life.writes[-1].outcome == ACKED, "no work after the limit was lifted"
         if kind == "fdatasync:EIO" and any(LOG_FILE.search(line) for line in injected(trace)):
+            self.figures["failed syncs of the log"] += 1
             life.after_a_failed_sync()
         if self.random.random() < 0.5 and not kind.endswith(":EINTR"):
             daemon.kill()
@@ -314,6 +316,8 @@ def main():
           "order: 0")
     print("faults of each kind: " + ", ".join(f"{k} {n}" for k, n in sorted(run.by_kind.items())))
     assert run.figures["faults"] >= lives / 4, "too few calls failed to say anything"
+    if only == "fdatasync:EIO":
+        assert run.figures["failed syncs of the log"] > 0, "the log was never synced"
     return 0
 
 
