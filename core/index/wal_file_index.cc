@@ -229,7 +229,7 @@ void WalFileIndex::add_topic(LogId log, std::string_view topic, Seq seq) {
     count.last_seq = std::max(count.last_seq, seq);
 }
 
-WalLogIndex WalFileIndex::log(LogId log) const {
+const WalLogIndex& WalFileIndex::log(LogId log) const {
     return logs_.at(static_cast<std::size_t>(log)).index;
 }
 

@@ -61,7 +61,7 @@ public:
                    std::uint64_t offset);
     void add_topic(LogId log, std::string_view topic, Seq seq);
 
-    [[nodiscard]] WalLogIndex log(LogId log) const;  // without topics
+    [[nodiscard]] const WalLogIndex& log(LogId log) const;  // without topics
 
     // Temp, sync, rename, sync of the folder; replaces an older one. `end` of the file is stored,
     // and checked by load. Errors: disk_full, io, too_many.

@@ -1,7 +1,6 @@
 #include "daemon/api/line_splitter.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace klog::api {
@@ -40,22 +39,14 @@ void LineSplitter::carry_on(std::size_t begin, std::size_t end) {
     carry_->append(*chunk_, begin, end - begin);
 }
 
-// The end of the line that is being cut, or npos: the chunk ends before.
-std::size_t LineSplitter::find_end() const {
-    const std::size_t left = chunk_->size() - at_;
-    const void* const feed = left == 0 ? nullptr : std::memchr(chunk_->data() + at_, '\n', left);
-    if (feed == nullptr) return std::string::npos;
-    return static_cast<std::size_t>(static_cast<const char*>(feed) - chunk_->data());
-}
-
 std::optional<Line> LineSplitter::cut() {
     if (skipping_ && chunk_ != nullptr) {
-        const std::size_t end = find_end();
+        const std::size_t end = chunk_->find('\n', at_);
         skipping_ = end == std::string::npos;
         at_ = skipping_ ? chunk_->size() : end + 1;
     }
     const std::size_t begin = at_;
-    const std::size_t end = chunk_ == nullptr ? std::string::npos : find_end();
+    const std::size_t end = chunk_ == nullptr ? std::string::npos : chunk_->find('\n', at_);
     if (end == std::string::npos) {  // no whole line is left in the chunk
         if (chunk_ != nullptr && begin < chunk_->size()) carry_on(begin, chunk_->size());
         chunk_.reset();

@@ -37,7 +37,6 @@ public:
 
 private:
     [[nodiscard]] std::optional<Line> cut();
-    [[nodiscard]] std::size_t find_end() const;
     [[nodiscard]] Line take_carry();
     void carry_on(std::size_t begin, std::size_t end);
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "daemon/short_turns.h"
 
 namespace klog::http {
 namespace {
@@ -278,6 +279,7 @@ void IoLoop::take(const epoll_event& event) {
 }
 
 void IoLoop::run() {
+    ask_for_short_turns();
     thread_loop = this;
     int queued_in_a_row = 0;
     while (!stopping_) {

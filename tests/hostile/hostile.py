@@ -9,7 +9,6 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-import daemontest  # noqa: E402
 from daemontest import LIMIT_SECONDS, Place, wait_until  # noqa: E402, F401
 
 SANITIZED = bool(os.environ.get("KLOG_SANITIZE"))
@@ -111,9 +110,5 @@ def limited_daemon(place, which, most, *arguments):
     """A daemon that may have `most` of a resource, and cannot raise that."""
     letter = {resource.RLIMIT_NOFILE: "n", resource.RLIMIT_AS: "v"}[which]
     count = most if letter == "n" else most // 1024
-    wrapper = place.path("limited")
-    with open(wrapper, "w", encoding="ascii") as file:
-        file.write(f"#!/bin/sh\nulimit -S -{letter} {count}\nulimit -H -{letter} {count}\n"
-                   f'exec "{daemontest.KLOG}" "$@"\n')
-    os.chmod(wrapper, 0o700)
-    return place.daemon(*arguments, program=wrapper)
+    script = f'ulimit -S -{letter} {count}; ulimit -H -{letter} {count}; exec "$0" "$@"'
+    return place.daemon(*arguments, prefix=["sh", "-c", script])
