@@ -51,9 +51,12 @@ Verb history_verb();
 Verb keys_verb();
 Verb topics_verb();
 Verb head_verb();
+Verb bench_verb();
 Verb config_verb();
 Verb completion_verb();
+Verb doctor_verb();
 Verb help_verb();
+Verb verify_verb();
 Verb version_verb();
 
 }  // namespace klog::cli

@@ -7,8 +7,8 @@
 namespace klog {
 namespace {
 
-// The first file of a new store, and the spare beside it: a start waits until both are synced, which
-// for 64 KiB takes 0.2 ms each and for 1 MiB 1 ms. Longer spares are made behind the start.
+// The first file of a new store, and the spare beside it: a start waits until both are synced,
+// which for 64 KiB takes 0.2 ms each and for 1 MiB 1 ms. Longer spares are made behind the start.
 constexpr std::uint64_t kNewStoreFileBytes = 64 * 1024;
 
 }  // namespace
@@ -97,7 +97,7 @@ Status WalImpl::take_up(WalJudgement& judgement) {
     // All that is there was synced under names that another process may have made: once they are
     // durable, it can be served.
     no_room_ = true;
-    judgement.report.notices.push_back("no room for a new file of the log: reads only");
+    judgement.report.notices.emplace_back("no room for a new file of the log: reads only");
     return env_.sync_dir(wal_dir_);
 }
 

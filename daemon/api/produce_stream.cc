@@ -50,7 +50,8 @@ public:
           splitter_(context.options.value_bytes_max / 3 * 4 + kEnvelopeBytesMax),
           report_(options_.summary, options_.skip_errors, options_.session_line - 1),
           stream_(std::make_shared<WriteStream>()),
-          settings_seq_(context.log.settings_seq()) {
+          settings_seq_(context.log.settings_seq()),
+          share_(context.bodies) {
         stream_->stop_on_error = !options_.skip_errors;
         stream_->session = options_.session;
     }
@@ -78,7 +79,7 @@ private:
             if (submit_unit()) continue;
             if (splitter_.ended()) {
                 input_ended_ = true;
-            } else if (!input_ended_) {
+            } else if (!input_ended_ && may_hold_more()) {
                 read_more();
             }
         }
@@ -86,7 +87,20 @@ private:
         if (input_ended_ && units_.empty()) finish();
     }
 
+    // Where all bodies together hold too much, what is under way comes back before more is read.
+    [[nodiscard]] bool may_hold_more() {
+        if (share_.hold(units_bytes_ + splitter_.carried())) return true;
+        if (units_.empty()) {
+            end_with(context_.bodies->refusal());
+        } else {
+            held_back_ = true;
+        }
+        return false;
+    }
+
     [[nodiscard]] bool has_room() {
+        if (held_back_ && !units_.empty()) return false;
+        held_back_ = false;
         if (units_.size() >= kUnitsMax || units_bytes_ >= kUnitsBytesMax) return false;
         if (options_.summary || exchange_->unsent_bytes() <= kUnreadAcksBytesMax) return true;
         wait_for_reader();
@@ -372,6 +386,8 @@ private:
     std::uint64_t settings_seq_;
     std::deque<std::shared_ptr<Unit>> units_;  // in the order of their lines
     std::size_t units_bytes_ = 0;
+    BodyBudget::Share share_;
+    bool held_back_ = false;  // until the units that are under way are answered
     bool pumping_ = false;
     bool reading_ = false;
     bool input_ended_ = false;  // nothing more is handed to the log

@@ -74,7 +74,10 @@ private:
     // connection.cc: turns.
     void guarded(const std::function<void()>& work);
     void settle();
+    bool try_step();
     bool step();
+    void out_of_memory();
+    void give_up(const Error& error);
     bool send_out();
     void arm_waits();
     void arm_timer();

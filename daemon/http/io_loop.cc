@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "daemon/short_turns.h"
 
 namespace klog::http {
 namespace {
@@ -201,14 +202,15 @@ bool IoLoop::others_wait() { return left_to_this_thread; }
 // An io thread that queues one strand takes it itself, as soon as it returns: that is sooner than
 // another thread would wake up. What comes on top is for others.
 void IoLoop::enqueue(std::shared_ptr<Strand> strand) {
-    bool stopped = false;
     {
         const MutexLock lock(mutex_);
-        stopped = stopping_;
-        if (!stopped) queue_.push_back(std::move(strand));
+        if (!stopping_) {
+            queue_.push_back(std::move(strand));
+            strand.reset();
+        }
         depth_ = queue_.size();
     }
-    if (stopped) {
+    if (strand) {
         strand->drop();
         return;
     }
@@ -265,6 +267,9 @@ void IoLoop::wait_for_event() {
         ++idle_;
         if (depth_ == 0 && !stopping_) ::epoll_wait(epoll_, &event, 1, kForever);
         --idle_;
+    } else if (event.events != 0 && depth_ > 0 && idle_ > 0) {
+        // Who queued something meanwhile counted on this thread, which may be busy for long now.
+        wake_one();
     }
     take(event);
 }
@@ -278,6 +283,7 @@ void IoLoop::take(const epoll_event& event) {
 }
 
 void IoLoop::run() {
+    ask_for_short_turns();
     thread_loop = this;
     int queued_in_a_row = 0;
     while (!stopping_) {
