@@ -39,6 +39,8 @@ Result<std::unique_ptr<EndSignals>> EndSignals::block(int life_line_fd) {
     }
     // A peer or a reader of the log that is gone is an error of the write, not the end.
     if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return io_error("cannot ignore SIGPIPE");
+    // So is a write beyond the limit on a file's size: it is answered as a full disk is.
+    if (::signal(SIGXFSZ, SIG_IGN) == SIG_ERR) return io_error("cannot ignore SIGXFSZ");
     std::unique_ptr<EndSignals> signals(new EndSignals());
     signals->life_line_fd_ = life_line_fd;
     signals->signal_fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
-#include <signal.h>
-#include <stdlib.h>
+#include <csignal>
 #include <sys/vfs.h>
 #include <unistd.h>
 

@@ -25,6 +25,7 @@ Code code_of(int number) {
     switch (number) {
         case ENOSPC:
         case EDQUOT:
+        case EFBIG:  // a limit on the size of files: the same to those who write
             return Code::disk_full;
         case ENOENT:
             return Code::not_found;

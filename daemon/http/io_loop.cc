@@ -202,14 +202,15 @@ bool IoLoop::others_wait() { return left_to_this_thread; }
 // An io thread that queues one strand takes it itself, as soon as it returns: that is sooner than
 // another thread would wake up. What comes on top is for others.
 void IoLoop::enqueue(std::shared_ptr<Strand> strand) {
-    bool stopped = false;
     {
         const MutexLock lock(mutex_);
-        stopped = stopping_;
-        if (!stopped) queue_.push_back(std::move(strand));
+        if (!stopping_) {
+            queue_.push_back(std::move(strand));
+            strand.reset();
+        }
         depth_ = queue_.size();
     }
-    if (stopped) {
+    if (strand) {
         strand->drop();
         return;
     }
@@ -266,6 +267,9 @@ void IoLoop::wait_for_event() {
         ++idle_;
         if (depth_ == 0 && !stopping_) ::epoll_wait(epoll_, &event, 1, kForever);
         --idle_;
+    } else if (event.events != 0 && depth_ > 0 && idle_ > 0) {
+        // Who queued something meanwhile counted on this thread, which may be busy for long now.
+        wake_one();
     }
     take(event);
 }

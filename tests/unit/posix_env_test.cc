@@ -1,4 +1,6 @@
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +90,25 @@ TEST_CASE("posix_env: a full disk is disk_full") {
     REQUIRE_FALSE(status.ok());
     CHECK(status.error().code == Code::disk_full);
     CHECK(status.error().message == "cannot write /dev/full: No space left on device");
+}
+
+TEST_CASE("posix_env: a file that may grow no further is disk_full, and keeps what fitted") {
+    const TempFolder folder;
+    const auto env = make_posix_env();
+    auto file = env->open(folder.path() + "/file", OpenMode::create_new);
+    REQUIRE(file.ok());
+    struct rlimit before {};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    struct rlimit small = before;
+    small.rlim_cur = 100;
+    auto* const action = ::signal(SIGXFSZ, SIG_IGN);
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+    const Status status = file.value()->write_at(50, std::string(100, 'x'));
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    static_cast<void>(::signal(SIGXFSZ, action));
+    REQUIRE_FALSE(status.ok());
+    CHECK(status.error().code == Code::disk_full);
+    CHECK(*file.value()->size() == 100);
 }
 
 TEST_CASE("posix_env: what the system forbids is not_allowed") {

@@ -2,7 +2,9 @@
 // about each, through the public interface.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "env/sim_env.h"
 #include "index/runs.h"
@@ -268,6 +270,37 @@ TEST_CASE("store: a refusal waits until what it reveals is durable") {
           Outcome::written);
     CHECK(inside);
     CHECK(answers == 2);
+}
+
+TEST_CASE("store: the queue has an end, and what finds it full is refused and absent") {
+    Life life;
+    life.options.group_bytes_max = 64 * 1024;
+    life.options.queue_bytes_max = 128 * 1024;
+    life.must_open();
+    std::vector<Outcome> outcomes;
+    bool inside = false;
+    life.env.on_call([&](SimCall call, const std::string&) {
+        if (call != SimCall::sync || std::exchange(inside, true)) return;
+        for (int i = 0; i < 8; ++i) {
+            auto batch = make_batch({{.topic = "a/x", .value = std::string(60'000, 'v')}});
+            batch->done = [&](std::unique_ptr<WriteBatch> done) {
+                const WriteResult& result = done->results[0];
+                outcomes.push_back(result.outcome);
+                if (result.outcome == Outcome::written) return;
+                CHECK(result.error->code == Code::backpressure);
+            };
+            life.log().append(std::move(batch));
+        }
+        // Some in the open group, some in the queue; the others were told at once.
+        CHECK(outcomes.size() >= 3);
+        CHECK(outcomes.size() <= 5);
+    });
+    CHECK(life.put({numbered(1)})[0].outcome == Outcome::written);
+    life.env.on_call(nullptr);
+    REQUIRE(outcomes.size() == 8);
+    const auto written = std::count(outcomes.begin(), outcomes.end(), Outcome::written);
+    CHECK(read_all(life.log())->size() == static_cast<std::size_t>(written) + 1);
+    CHECK(life.put({numbered(2)})[0].outcome == Outcome::written);
 }
 
 TEST_CASE("store: what was judged on a group that could not be written is forgotten") {
