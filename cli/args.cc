@@ -169,7 +169,7 @@ private:
 
     // -q, -qv, -k KEY, -kKEY.
     Status take_short(const std::vector<std::string>& args, std::size_t& at) {
-        const std::string arg = args[at];
+        const std::string& arg = args[at];
         for (std::size_t i = 1; i < arg.size(); ++i) {
             const std::string shown = std::string("-") + arg[i];
             const CLI::Option* option = find(std::string(1, arg[i]));
@@ -239,7 +239,7 @@ std::vector<std::string> cut_command(const std::vector<std::string>& args, Conte
 }  // namespace
 
 void add_operands(CLI::App& app, std::vector<std::string>& operands) {
-    app.add_option("OPERANDS", operands)->group(kListGroup)->transform([](std::string text) {
+    app.add_option("OPERANDS", operands)->group(kListGroup)->transform([](const std::string& text) {
         return text.substr(1);
     });
 }

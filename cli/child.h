@@ -2,9 +2,9 @@
 #ifndef KLOG_CLI_CHILD_H
 #define KLOG_CLI_CHILD_H
 
-#include <signal.h>
 #include <sys/types.h>
 
+#include <csignal>
 #include <functional>
 #include <string>
 #include <utility>

@@ -54,9 +54,9 @@ Status Context::load(const Flags& more, const std::optional<std::string>& file, 
 }
 
 const std::string& Context::setting(std::string_view name) const {
-    static const std::string none;
+    static const std::string kNone;
     const auto found = settings_.find(name);
-    return found == settings_.end() ? none : found->second.value;
+    return found == settings_.end() ? kNone : found->second.value;
 }
 
 OutputMode Context::output() const {

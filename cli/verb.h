@@ -51,8 +51,11 @@ Verb history_verb();
 Verb keys_verb();
 Verb topics_verb();
 Verb head_verb();
+Verb bench_verb();
 Verb config_verb();
+Verb doctor_verb();
 Verb help_verb();
+Verb verify_verb();
 Verb version_verb();
 
 }  // namespace klog::cli

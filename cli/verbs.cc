@@ -5,11 +5,26 @@
 namespace klog::cli {
 
 std::span<const Verb> verbs() {
-    static const std::array<Verb, 12> table = {
-        daemon_verb(), run_verb(),    produce_verb(), tail_verb(),   get_verb(),     history_verb(),
-        keys_verb(),   topics_verb(), head_verb(),    config_verb(), version_verb(), help_verb(),
+    // clang-format off
+    static const std::array kTable = {
+        daemon_verb(),
+        run_verb(),
+        produce_verb(),
+        tail_verb(),
+        get_verb(),
+        history_verb(),
+        keys_verb(),
+        topics_verb(),
+        head_verb(),
+        verify_verb(),
+        doctor_verb(),
+        bench_verb(),
+        config_verb(),
+        version_verb(),
+        help_verb(),
     };
-    return table;
+    // clang-format on
+    return kTable;
 }
 
 }  // namespace klog::cli

@@ -12,6 +12,7 @@
 #include "daemon/http/server.h"
 #include "daemon/process_dirs.h"
 #include "daemon/process_signals.h"
+#include "daemon/short_turns.h"
 #include "daemon/sockets.h"
 #include "klog/log.h"
 
@@ -34,7 +35,10 @@ public:
 
     Status start() {
         try {
-            writer_ = std::jthread([this](std::stop_token stop) { store_.run_writer(stop); });
+            writer_ = std::jthread([this](std::stop_token stop) {
+                ask_for_short_turns();
+                store_.run_writer(stop);
+            });
             maintenance_ =
                 std::jthread([this](std::stop_token stop) { store_.run_maintenance(stop); });
         } catch (const std::system_error& error) {
@@ -149,7 +153,7 @@ private:
         KLOG_TRY(threads.start());
         KLOG_TRY(server->start());
         say_ready(urls);
-        const Status ended = wait(sockets);
+        Status ended = wait(sockets);
         KLOG_TRY(signals_->exit_on_next(log_));
         server->drain(kDrainMax);
         sockets.close();

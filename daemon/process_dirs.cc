@@ -1,7 +1,6 @@
 #include "daemon/process_dirs.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -9,6 +8,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -37,7 +37,7 @@ Error io_error(const std::string& what, int number) {
 
 std::string temporary_root() {
     const char* named = std::getenv("TMPDIR");
-    const std::string root = named == nullptr ? "" : named;
+    std::string root = named == nullptr ? "" : named;
     if (!root.starts_with('/') || root.size() + kEphemeralBytes > kSocketBytesMax) return "/tmp";
     return root;
 }

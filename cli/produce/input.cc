@@ -120,10 +120,8 @@ void Input::cut(std::string bytes, Window& window) {
         block = Block{};
         block.first_line = lines_ + 1;
     };
-    const char* const base = bytes.data();
     for (std::size_t at = 0; at < bytes.size();) {
-        const void* feed = std::memchr(base + at, '\n', bytes.size() - at);
-        at = static_cast<std::size_t>(static_cast<const char*>(feed) - base) + 1;
+        at = bytes.find('\n', at) + 1;  // there is one: the last byte
         ++block.lines;
         if (block.lines == kBlockLinesMax && at < bytes.size()) {
             push(bytes.substr(start, at - start));

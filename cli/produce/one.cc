@@ -164,14 +164,20 @@ Result<int> refused(const ProduceOptions& options, int status, std::string_view 
     return report(problem);
 }
 
+// A stream of one line has its status inside.
+int status_of(const Answer& answer) {
+    if (!answer.good()) return answer.status;
+    const auto inner = member(answer.body, "status");
+    if (!inner) return answer.status;
+    return static_cast<int>(parse_digits(*inner).value_or(0));
+}
+
 Result<int> judge(const Context& context, const ProduceOptions& options, const Answer& answer) {
     std::string_view body = answer.body;
     while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
     if (!answer.good()) return refused(options, answer.status, body);
-    // A stream of one line has its status inside.
-    if (const auto inner = member(body, "status")) {
-        const auto status = static_cast<int>(parse_digits(*inner).value_or(0));
-        if (status >= kStatusFailed) return refused(options, status, body);
+    if (const int status = status_of(answer); status >= kStatusFailed) {
+        return refused(options, status, body);
     }
     if (!member(body, "seq")) {
         return Error{Code::not_klog, "the answer is no ack", "look at --url and KLOG_URL"};
@@ -179,9 +185,20 @@ Result<int> judge(const Context& context, const ProduceOptions& options, const A
     return print_ack(context, body);
 }
 
+// Whether an answer leaves open what became of an attempt: the one that it answers, or an earlier
+// one, of which a daemon that ends or takes nothing just now says nothing.
+bool leaves_open(const Answer& answer, bool sent_before) {
+    constexpr int kServerFailed = 500;
+    const int status = status_of(answer);
+    if (status == code_info(Code::outcome_unknown).http_status) return true;
+    return sent_before &&
+           (status >= kServerFailed || status == code_info(Code::timeout).http_status ||
+            status == code_info(Code::backpressure).http_status);
+}
+
 Error outcome_unknown(const ProduceOptions& options) {
     return Error{Code::outcome_unknown,
-                 "the connection broke after sending; the record was written once or not at all",
+                 "no answer says what became of it; the record was written once or not at all",
                  options.id.empty() ? "give it an --id: then it can be sent again safely"
                                     : "send it again with --id " + options.id};
 }
@@ -209,17 +226,16 @@ Result<int> produce_one(const Context& context, const ProduceOptions& options) {
         auto answer = ask(context, request);
         const Code code = answer ? Code::bug : answer.error().code;
         // With an id the daemon knows a record again, so asking twice cannot write it twice.
-        const bool unsettled = answer
-                                   ? answer->status == code_info(Code::outcome_unknown).http_status
-                                   : code == Code::outcome_unknown || code == Code::timeout ||
-                                         (sent && code == Code::unreachable);
+        const bool unsettled = answer ? leaves_open(*answer, sent)
+                                      : code == Code::outcome_unknown || code == Code::timeout ||
+                                            (sent && code == Code::unreachable);
         if (!unsettled) {
             if (!answer) return std::move(answer).error();
             return judge(context, options, *answer);
         }
         sent = true;
         if (options.id.empty() || std::chrono::steady_clock::now() + backoff >= deadline) {
-            if (answer) return judge(context, options, *answer);
+            if (answer && options.id.empty()) return judge(context, options, *answer);
             return outcome_unknown(options);
         }
         ::poll(nullptr, 0, static_cast<int>(backoff.count()));

@@ -202,12 +202,13 @@ public:
     }
 
     // A try that was interrupted between a mkdir and its sync leaves a folder whose own name is
-    // not durable yet. It is always the deepest that exists, so its parent is synced as well.
+    // not durable yet. It is always the deepest that exists, and nothing is in it, so the parent of
+    // an empty one is synced as well.
     Status create_dirs(const std::string& path) override {
         struct stat info {};
         if (::stat(path.c_str(), &info) == 0) {
             if (!S_ISDIR(info.st_mode)) return system_error("create folder", path, ENOTDIR);
-            return sync_existing(parent_of(path));
+            return is_empty(path) ? sync_existing(parent_of(path)) : Status{};
         }
         if (errno != ENOENT) return system_error("create folder", path, errno);
         const std::string parent = parent_of(path);
@@ -271,6 +272,20 @@ private:
             [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
         if (fd.get() < 0) return errno;
         return retry_interrupted([&] { return ::fsync(fd.get()); }) < 0 ? errno : 0;
+    }
+
+    // True as well where nobody can tell.
+    static bool is_empty(const std::string& path) {
+        DIR* const folder = ::opendir(path.c_str());
+        if (folder == nullptr) return true;
+        bool empty = true;
+        while (const dirent* const entry = ::readdir(folder)) {
+            const std::string_view name(static_cast<const char*>(entry->d_name));
+            if (name != "." && name != "..") empty = false;
+            if (!empty) break;
+        }
+        ::closedir(folder);
+        return empty;
     }
 
     // Syncs a folder that may be somebody else's: one which we may not open, which is read-only,

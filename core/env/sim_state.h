@@ -48,6 +48,15 @@ public:
     [[nodiscard]] std::uint64_t room_for(const SimContent& content, std::uint64_t offset,
                                          std::uint64_t size) const KLOG_REQUIRES(mutex_);
 
+private:
+    // What it is the inside of.
+    friend class SimEnv;
+    friend class SimFile;
+    friend class SimLock;
+
+    [[nodiscard]] std::optional<Code> fault_for(SimCall call, const std::string& path)
+        KLOG_REQUIRES(mutex_);
+
     Mutex mutex_;
     SimDisk disk_ KLOG_GUARDED_BY(mutex_);
     SimRandom fault_random_ KLOG_GUARDED_BY(mutex_);
@@ -64,10 +73,6 @@ public:
     // 2026-01-01T00:00:00Z
     std::int64_t wall_micros_ KLOG_GUARDED_BY(mutex_) = 1'767'225'600'000'000;
     std::uint64_t monotonic_micros_ KLOG_GUARDED_BY(mutex_) = 1'000'000;
-
-private:
-    [[nodiscard]] std::optional<Code> fault_for(SimCall call, const std::string& path)
-        KLOG_REQUIRES(mutex_);
 };
 
 }  // namespace klog

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic = "KLOGWIX\x1a";
 constexpr std::uint32_t kFormat = 1;
-constexpr std::size_t kHeaderBytes = 64;
+constexpr std::size_t kHeaderBytes = kWalFileIndexHeaderBytes;
 constexpr std::size_t kHeaderCrcAt = kHeaderBytes - sizeof(std::uint32_t);
 // A point and a topic take at least this many bytes: no count can ask for more memory than the
 // file justifies.
@@ -125,30 +125,6 @@ std::string encode_header(std::uint64_t wal_id, std::uint64_t end, std::string_v
     return out;
 }
 
-// The body's size and checksum; nullopt: not the index of this file.
-struct Body {
-    std::uint64_t bytes = 0;
-    std::uint32_t crc = 0;
-};
-std::optional<Body> decode_header(std::string_view bytes, std::uint64_t wal_id, std::uint64_t end) {
-    if (bytes.size() != kHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) return {};
-    if (crc32c(bytes.substr(0, kHeaderCrcAt)) !=
-        load_fixed<std::uint32_t>(bytes.data() + kHeaderCrcAt)) {
-        return {};
-    }
-    ByteReader in(bytes.substr(kMagic.size()));
-    in.fixed<std::uint32_t>();  // format: what a reader must know stands in min_reader
-    const auto min_reader = in.fixed<std::uint32_t>();
-    const auto incompatible_bits = in.fixed<std::uint64_t>();
-    in.fixed<std::uint64_t>();  // compatible bits
-    if (min_reader > kFormat || incompatible_bits != 0) return {};
-    if (in.fixed<std::uint64_t>() != wal_id || in.fixed<std::uint64_t>() != end) return {};
-    Body body;
-    body.bytes = in.fixed<std::uint64_t>();
-    body.crc = in.fixed<std::uint32_t>();
-    return body;
-}
-
 // The first string behind all those that start with prefix; empty: there is none.
 std::string prefix_end(std::string prefix) {
     while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xffU) prefix.pop_back();
@@ -177,6 +153,31 @@ std::uint64_t WalLogIndex::offset_of(Time time) const {
         std::lower_bound(points.begin(), points.end(), time,
                          [](const Point& point, Time wanted) { return point.base_time < wanted; });
     return behind == points.begin() ? points.front().offset : std::prev(behind)->offset;
+}
+
+Result<WalFileIndexHeader> decode_wal_file_index_header(std::string_view bytes,
+                                                        const std::string& path) {
+    if (bytes.size() < kHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) {
+        return Error{Code::corrupt, path + ": no index of a WAL file (offset 0)", ""};
+    }
+    if (crc32c(bytes.substr(0, kHeaderCrcAt)) !=
+        load_fixed<std::uint32_t>(bytes.data() + kHeaderCrcAt)) {
+        return Error{Code::corrupt, path + ": the header fails its checksum (offset 0)", ""};
+    }
+    ByteReader in(bytes.substr(kMagic.size()));
+    in.fixed<std::uint32_t>();  // format: what a reader must know stands in min_reader
+    const auto min_reader = in.fixed<std::uint32_t>();
+    const auto incompatible_bits = in.fixed<std::uint64_t>();
+    in.fixed<std::uint64_t>();  // compatible bits
+    if (min_reader > kFormat || incompatible_bits != 0) {
+        return Error{Code::format_unknown, path + ": written in a form that is not known here", ""};
+    }
+    WalFileIndexHeader header;
+    header.wal_id = in.fixed<std::uint64_t>();
+    header.end = in.fixed<std::uint64_t>();
+    header.body_bytes = in.fixed<std::uint64_t>();
+    header.body_crc = in.fixed<std::uint32_t>();
+    return header;
 }
 
 bool WalLogIndex::may_match(const FilterSet& set) const {
@@ -228,7 +229,7 @@ void WalFileIndex::add_topic(LogId log, std::string_view topic, Seq seq) {
     count.last_seq = std::max(count.last_seq, seq);
 }
 
-WalLogIndex WalFileIndex::log(LogId log) const {
+const WalLogIndex& WalFileIndex::log(LogId log) const {
     return logs_.at(static_cast<std::size_t>(log)).index;
 }
 
@@ -278,15 +279,15 @@ std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(Env& env, const st
     std::string header(kHeaderBytes, '\0');
     const auto header_got = (*file)->read_at(0, header);
     if (!header_got.ok() || *header_got != kHeaderBytes) return {};
-    const std::optional<Body> body = decode_header(header, wal_id, end);
+    const auto known = decode_wal_file_index_header(header, path);
     const auto size = (*file)->size();
-    if (!body || !size.ok() || *size > WalFileIndex::kFileBytesMax ||
-        *size - kHeaderBytes != body->bytes) {
+    if (!known.ok() || known->wal_id != wal_id || known->end != end || !size.ok() ||
+        *size > WalFileIndex::kFileBytesMax || *size - kHeaderBytes != known->body_bytes) {
         return {};
     }
-    std::string bytes(static_cast<std::size_t>(body->bytes), '\0');
+    std::string bytes(static_cast<std::size_t>(known->body_bytes), '\0');
     const auto got = (*file)->read_at(kHeaderBytes, bytes);
-    if (!got.ok() || *got != bytes.size() || crc32c(bytes) != body->crc) return {};
+    if (!got.ok() || *got != bytes.size() || crc32c(bytes) != known->body_crc) return {};
     ByteReader in(bytes);
     std::array<WalLogIndex, 2> logs;
     for (WalLogIndex& log : logs) {

@@ -61,7 +61,7 @@ public:
                    std::uint64_t offset);
     void add_topic(LogId log, std::string_view topic, Seq seq);
 
-    [[nodiscard]] WalLogIndex log(LogId log) const;  // without topics
+    [[nodiscard]] const WalLogIndex& log(LogId log) const;  // without topics
 
     // Temp, sync, rename, sync of the folder; replaces an older one. `end` of the file is stored,
     // and checked by load. Errors: disk_full, io, too_many.
@@ -80,6 +80,17 @@ private:
     };
     std::array<PerLog, 2> logs_;
 };
+
+inline constexpr std::size_t kWalFileIndexHeaderBytes = 64;
+struct WalFileIndexHeader {
+    std::uint64_t wal_id = 0;
+    std::uint64_t end = 0;  // of the WAL file
+    std::uint64_t body_bytes = 0;
+    std::uint32_t body_crc = 0;
+};
+// Errors: corrupt, format_unknown. `path` is for messages.
+[[nodiscard]] Result<WalFileIndexHeader> decode_wal_file_index_header(std::string_view bytes,
+                                                                      const std::string& path);
 
 // nullopt: missing, broken, or of another file: build it anew. By LogId.
 [[nodiscard]] std::optional<std::array<WalLogIndex, 2>> load_wal_file_index(Env& env,

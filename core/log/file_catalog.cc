@@ -120,7 +120,8 @@ Status FileCatalog::write_missing() {
 std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Seq seq) const {
     MutexLock lock(mutex_);
     for (const auto& [wal_id, entry] : files_) {
-        const WalLogIndex index = entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+        const WalLogIndex& index =
+            entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
         if (index.first_seq == Seq{} || index.last_seq < seq) continue;
         return Place{{wal_id, index.offset_of(seq)}, entry.closed, index.last_seq};
     }
@@ -130,7 +131,8 @@ std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Seq seq) const {
 std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const {
     MutexLock lock(mutex_);
     for (const auto& [wal_id, entry] : files_) {
-        const WalLogIndex index = entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+        const WalLogIndex& index =
+            entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
         if (index.first_seq == Seq{} || index.last_time < time) continue;
         return Place{{wal_id, index.offset_of(time)}, entry.closed, index.last_seq};
     }

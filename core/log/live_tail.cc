@@ -12,9 +12,9 @@ namespace {
 // What a cached frame costs beside its bytes, about.
 constexpr std::size_t kFrameOverheadBytes = 256;
 
-std::shared_ptr<const DecodedFrame> decode(const std::shared_ptr<const Frame>& frame) {
-    auto decoded = std::make_shared<DecodedFrame>();
-    decoded->frame = frame;
+std::shared_ptr<const DecodedFrame> decode(const std::shared_ptr<const Frame>& frame,
+                                           const DecodedFrame::Held& held) {
+    auto decoded = std::make_shared<DecodedFrame>(frame, held);
     decoded->records.reserve(frame->header.count);
     RecordDecoder decoder(frame->payload(), frame->header.first_seq, frame->header.base_time,
                           frame->header.count);
@@ -29,6 +29,15 @@ std::shared_ptr<const DecodedFrame> decode(const std::shared_ptr<const Frame>& f
 }
 
 }  // namespace
+
+DecodedFrame::DecodedFrame(std::shared_ptr<const Frame> source, Held counter)
+    : frame(std::move(source)),
+      held_(std::move(counter)),
+      bytes_(frame->bytes.capacity() + frame->header.count * sizeof(RecordView)) {
+    *held_ += bytes_;
+}
+
+DecodedFrame::~DecodedFrame() { *held_ -= bytes_; }
 
 void WakeCell::set(std::function<void()> wake) {
     std::unique_lock lock(mutex_);
@@ -81,7 +90,7 @@ void LiveTail::cache(const std::shared_ptr<const Frame>& frame) {
 
 void LiveTail::hand_out(const std::shared_ptr<const Frame>& frame,
                         std::vector<std::shared_ptr<WakeCell>>& wakes) {
-    const std::shared_ptr<const DecodedFrame> decoded = decode(frame);
+    const std::shared_ptr<const DecodedFrame> decoded = decode(frame, held_);
     for (std::uint32_t i = 0; i < decoded->records.size(); ++i) {
         const RecordView& record = decoded->records[i];
         found_.clear();
@@ -101,13 +110,28 @@ void LiveTail::hand_out(const std::shared_ptr<const Frame>& frame,
     }
 }
 
+// Each goes on by reading the log, from behind what it has taken.
+void LiveTail::drop_laggards() {
+    const Seq oldest = frames_.front()->header.first_seq;
+    for (auto& [id, follower] : followers_) {
+        if (follower.pending.empty()) continue;
+        const Seq next = follower.pending.front().record().seq;
+        if (next >= oldest) continue;
+        follower.pending.clear();
+        follower.read_to = Seq{next.value - 1};
+        follower.fell_behind = true;
+    }
+}
+
 std::vector<std::shared_ptr<WakeCell>> LiveTail::publish(
     const std::vector<std::shared_ptr<const Frame>>& frames, Seq head) {
     std::vector<std::shared_ptr<WakeCell>> wakes;
     MutexLock lock(mutex_);
     for (const auto& frame : frames) {
         cache(frame);
-        if (!index_.empty()) hand_out(frame, wakes);
+        if (index_.empty()) continue;
+        hand_out(frame, wakes);
+        if (*held_ > kHeldBytesMax) drop_laggards();
     }
     head_ = head;
     return wakes;

@@ -8,6 +8,7 @@
 #ifndef KLOG_LOG_LIVE_TAIL_H
 #define KLOG_LOG_LIVE_TAIL_H
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -28,10 +29,22 @@
 
 namespace klog {
 
-// A frame with its records decoded, shared by the followers that it was handed to.
+// A frame with its records decoded, shared by the followers that it was handed to. Its memory
+// counts in `held` until the last of them lets go of it.
 struct DecodedFrame {
-    std::shared_ptr<const Frame> frame;
+    using Held = std::shared_ptr<std::atomic<std::size_t>>;  // bytes of all that are alive
+
+    DecodedFrame(std::shared_ptr<const Frame> source, Held counter);
+    ~DecodedFrame();
+    DecodedFrame(const DecodedFrame&) = delete;
+    DecodedFrame& operator=(const DecodedFrame&) = delete;
+
+    const std::shared_ptr<const Frame> frame;
     std::vector<RecordView> records;
+
+private:
+    const Held held_;
+    const std::size_t bytes_;
 };
 
 // What wakes a follower. When set() returns, the earlier function does not run any more, unless
@@ -54,6 +67,10 @@ class LiveTail {
 public:
     // What may wait for one follower; past it, it reads from the log instead.
     static constexpr std::size_t kPendingRecordsMax = 4096;
+    // What may wait for all followers together, frames whole and counted once. Past it, those that
+    // hold frames which the cache has let go of read from the log instead, so that stalled
+    // followers of large records cost no more than this.
+    static constexpr std::size_t kHeldBytesMax = 64U << 20U;
 
     struct Match {
         std::shared_ptr<const DecodedFrame> frame;
@@ -93,6 +110,8 @@ public:
     // True: something waits, or it fell behind.
     [[nodiscard]] bool has_news(std::uint64_t follower) const KLOG_EXCLUDES(mutex_);
     [[nodiscard]] std::size_t followers() const KLOG_EXCLUDES(mutex_);
+    // What frames that were handed out take in memory just now. Unit: bytes.
+    [[nodiscard]] std::size_t held_bytes() const { return *held_; }
 
 private:
     struct Follower {
@@ -104,8 +123,10 @@ private:
     void cache(const std::shared_ptr<const Frame>& frame) KLOG_REQUIRES(mutex_);
     void hand_out(const std::shared_ptr<const Frame>& frame,
                   std::vector<std::shared_ptr<WakeCell>>& wakes) KLOG_REQUIRES(mutex_);
+    void drop_laggards() KLOG_REQUIRES(mutex_);
 
     const std::size_t cache_bytes_max_;
+    const DecodedFrame::Held held_ = std::make_shared<std::atomic<std::size_t>>(0);
     mutable Mutex mutex_;
     std::deque<std::shared_ptr<const Frame>> frames_ KLOG_GUARDED_BY(mutex_);
     std::size_t cache_bytes_ KLOG_GUARDED_BY(mutex_) = 0;

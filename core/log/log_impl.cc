@@ -129,26 +129,37 @@ Result<Seq> LogImpl::before_time(Time time, Seq head) {
     }
 }
 
-// Looks through windows before `end`, each four times the last, until one holds enough.
+Result<LogImpl::Counted> LogImpl::count(const ReadOptions& options, const FilterSet& set, Seq after,
+                                        Seq end, std::uint64_t records_max) {
+    LogReader reader(source(), core_.tail, set, options.key,
+                     LogReader::Range{after, end, false, options.until_time});
+    Counted counted;
+    while (counted.records < records_max) {
+        KLOG_TRY_ASSIGN(const ReadChunk chunk, reader.read(1U << 20U, 4096));
+        const auto taken =
+            std::min<std::uint64_t>(chunk.records.size(), records_max - counted.records);
+        if (taken > 0) counted.last = chunk.records[static_cast<std::size_t>(taken - 1)].seq;
+        counted.records += taken;
+        if (chunk.end) break;
+    }
+    return counted;
+}
+
+// Looks through windows before `end`, each four times the last, until one holds enough. Then once
+// more for where the last `count` begin, so that no list of them grows with `count`.
 Result<Seq> LogImpl::before_last(const ReadOptions& options, const FilterSet& set, Seq end) {
-    const std::uint64_t count = options.from.count;
-    if (count == 0) return end;
-    std::uint64_t window = std::max<std::uint64_t>(count * 2, 1024);
+    const std::uint64_t wanted = options.from.count;
+    if (wanted == 0) return end;
+    if (wanted >= end.value) return Seq{};  // there are no more records than seqs
+    std::uint64_t window = std::max<std::uint64_t>(wanted * 2, 1024);
     for (;; window *= 4) {
         const Seq after{end.value > window ? end.value - window : 0};
-        LogReader reader(source(), core_.tail, set, options.key,
-                         LogReader::Range{after, end, false, options.until_time});
-        std::vector<Seq> newest(static_cast<std::size_t>(std::min(count, window)));
-        std::uint64_t found = 0;
-        for (;;) {
-            KLOG_TRY_ASSIGN(const ReadChunk chunk, reader.read(1U << 20U, 4096));
-            for (const RecordView& record : chunk.records) {
-                newest[static_cast<std::size_t>(found++ % newest.size())] = record.seq;
-            }
-            if (chunk.end) break;
-        }
-        if (found >= count) {
-            return Seq{newest[static_cast<std::size_t>(found % count)].value - 1};
+        KLOG_TRY_ASSIGN(const Counted all, count(options, set, after, end, ~0ULL));
+        if (all.records == wanted) return after;
+        if (all.records > wanted) {
+            KLOG_TRY_ASSIGN(const Counted skipped,
+                            count(options, set, after, end, all.records - wanted));
+            return skipped.last;
         }
         if (after == Seq{}) return Seq{};
     }

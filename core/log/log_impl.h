@@ -58,6 +58,13 @@ private:
     [[nodiscard]] Result<Seq> before_time(Time time, Seq head);
     [[nodiscard]] Result<Seq> before_last(const ReadOptions& options, const FilterSet& set,
                                           Seq end);
+    struct Counted {
+        std::uint64_t records = 0;
+        Seq last;
+    };
+    // Counts what matches in (after, end], up to records_max, and names the last of those.
+    [[nodiscard]] Result<Counted> count(const ReadOptions& options, const FilterSet& set, Seq after,
+                                        Seq end, std::uint64_t records_max);
     using TopicCounts = std::vector<std::pair<std::string, TopicCount>>;
     [[nodiscard]] Result<TopicCounts> topic_page(std::string_view prefix, std::string_view after,
                                                  std::size_t limit);

@@ -89,7 +89,7 @@ bool LogReader::matches(const RecordView& record) {
     return last_match_;
 }
 
-Status LogReader::open_frame(ReadChunk& chunk, std::size_t& looked_at) {
+Status LogReader::open_frame(std::size_t& looked_at) {
     const Seq next{read_to_.value + 1};
     KLOG_TRY_ASSIGN(FrameSource::Found found, source_.find(next, &set_));
     if (!found.frame) {
@@ -102,7 +102,6 @@ Status LogReader::open_frame(ReadChunk& chunk, std::size_t& looked_at) {
     decoder_.emplace(frame_->payload(), header.first_seq, header.base_time, header.count);
     last_topic_ = nullptr;
     looked_at += frame_->bytes.size();
-    (void)chunk;
     return {};
 }
 
@@ -155,7 +154,7 @@ Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t reco
     while (!at_end() && looked_at < kScanBytes) {
         if (!frame_) {
             if (read_to_ >= tail_.head()) return {};
-            KLOG_TRY(open_frame(chunk, looked_at));
+            KLOG_TRY(open_frame(looked_at));
             continue;
         }
         KLOG_TRY_ASSIGN(const bool room, scan_frame(chunk, bytes_left, records_max));

@@ -82,11 +82,6 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
     return error;
 }
 
-bool Pipeline::held_back() const {
-    MutexLock lock(mutex_);
-    return held_back_;
-}
-
 std::optional<Error> Pipeline::refusal(const WriteBatch& batch, bool may_wait) const {
     if (failed()) return sync_failed_earlier();
     if (stopping_) return Error{Code::stopping, "the log is being closed", "try again later"};
@@ -129,7 +124,7 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
     batch->prepared->log = log;
     prepare_batch(*batch, wal_.hash_key(), value_bytes_max_);
     std::optional<Error> error = look_up_runs(*logs_[static_cast<std::size_t>(log)], *batch);
-    const bool may_wait = !held_back() || !relieve || relieve();
+    const bool may_wait = !held_back_ || !relieve || relieve();
     bool leads = false;
     {
         MutexLock lock(mutex_);
@@ -179,7 +174,7 @@ bool Pipeline::hand_on() {
     MutexLock lock(mutex_);
     if (!has_work()) {
         leading_ = false;
-        changed_.notify_all();
+        if (stopping_) changed_.notify_all();  // the writer has nothing to do
         return false;
     }
     if (writers_ == 0) return true;
@@ -214,7 +209,7 @@ void Pipeline::run_writer(std::stop_token stop) {
             more = has_work();
             if (!more) {
                 leading_ = false;
-                changed_.notify_all();
+                if (stopping_) changed_.notify_all();
             }
         }
     }

@@ -97,7 +97,6 @@ private:
     [[nodiscard]] bool has_work() const KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::optional<Error> refusal(const WriteBatch& batch, bool may_wait) const
         KLOG_REQUIRES(mutex_);
-    [[nodiscard]] bool held_back() const KLOG_EXCLUDES(mutex_);
 
     void lead() KLOG_EXCLUDES(mutex_);
     void commit_one() KLOG_EXCLUDES(mutex_);
@@ -124,7 +123,7 @@ private:
     bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;  // … and it is the writer
     int writers_ KLOG_GUARDED_BY(mutex_) = 0;
     bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
-    bool held_back_ KLOG_GUARDED_BY(mutex_) = false;
+    std::atomic<bool> held_back_{false};  // changes under mutex_
     bool released_ KLOG_GUARDED_BY(mutex_) = false;
     DurablePoint durable_point_;
 

@@ -141,8 +141,15 @@ Status StoreImpl::maintain() {
 void StoreImpl::run_maintenance(std::stop_token stop) {
     using std::chrono::milliseconds;
     constexpr milliseconds kRetry{1000};
+    // Spare files can wait: the first answer is not to queue behind their syncs.
+    constexpr milliseconds kStartGrace{50};
     maintained_ = true;
     bool failed = false;
+    {
+        std::unique_lock lock(wake_mutex_);
+        wake_.wait_for(lock, stop, kStartGrace, [this] { return woken_; });
+        woken_ = false;
+    }
     while (!stop.stop_requested()) {
         if (work_due()) {
             failed = !maintain_files().ok() || !write_checkpoints().ok();
@@ -181,7 +188,7 @@ Status StoreImpl::close() {
     const Turn turn(maintenance_turn_);
     // Indexes are disposable: without room for them the log is still closed cleanly.
     const Status flushed = flusher_->flush();
-    const Status indexed = catalog_.write_missing();
+    Status indexed = catalog_.write_missing();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
     KLOG_TRY(wal_->close(next_seqs));

@@ -34,7 +34,10 @@ std::optional<Error> WalImpl::refusal() const {
 }
 
 CommitResult WalImpl::absent(Error error) {
-    if (error.code == Code::disk_full) no_room_ = true;
+    if (error.code == Code::disk_full) {
+        no_room_ = true;
+        error.hint = "make room on the disk: klog then goes on by itself";
+    }
     return {CommitOutcome::absent, std::move(error)};
 }
 

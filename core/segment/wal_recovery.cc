@@ -21,14 +21,6 @@ struct Boundary {
     std::uint32_t chain = 0;
 };
 
-std::optional<std::uint64_t> wal_id_of(const std::string& name) {
-    if (name.size() != kNameDigits + kSuffix.size() || !name.ends_with(kSuffix)) return {};
-    std::uint64_t id = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + kNameDigits, id);
-    if (error != std::errc() || end != name.data() + kNameDigits) return {};
-    return id;
-}
-
 Error lost(const std::string& what) {
     return {Code::corrupt, what, "a part of the log was lost; restore the directory from a copy"};
 }
@@ -45,22 +37,6 @@ Result<std::optional<CleanMarker>> read_marker(Env& env, const std::string& path
     // It only ever narrows what the log may have lost; without it the log speaks for itself.
     judgement.report.notices.push_back(marker.error().message + "; taken as an unclean stop");
     return std::optional<CleanMarker>();
-}
-
-Result<WalFileState> read_header(Env& env, const std::string& path, std::uint64_t wal_id) {
-    KLOG_TRY_ASSIGN(const auto file, env.open(path, OpenMode::read));
-    KLOG_TRY_ASSIGN(const auto bytes, read_exactly(*file, 0, kWalFileHeaderBytes));
-    WalFileState state;
-    KLOG_TRY_ASSIGN(state.info.header, decode_file_header(bytes.value_or(std::string()), path));
-    if (state.info.header.wal_id != wal_id) {
-        return lost(path + ": the header says that this is file " +
-                    std::to_string(state.info.header.wal_id) + " of the log");
-    }
-    state.info.path = path;
-    state.header_crc = file_header_checksum(*bytes);
-    state.end_chain = state.header_crc;
-    state.info.end = kWalFileHeaderBytes;
-    return state;
 }
 
 // The newest file so far ends where `newer`, the next one, says.
@@ -98,7 +74,7 @@ Status read_headers(Env& env, const std::string& wal_dir, std::vector<std::uint6
             return lost(path + " stands where " + wal_file_name(expected) + " should");
         }
         ++expected;
-        KLOG_TRY_ASSIGN(WalFileState state, read_header(env, path, id));
+        KLOG_TRY_ASSIGN(WalFileState state, read_wal_header(env, path, id));
         if (id == 1 && state.info.header.previous_wal_id != 0) {
             return lost(path + ": the header names a file before it, which is missing");
         }
@@ -296,6 +272,36 @@ Result<bool> marker_counts(const CleanMarker& marker, const WalJudgement& judgem
 std::string wal_file_name(std::uint64_t wal_id) {
     const std::string digits = std::to_string(wal_id);
     return std::string(kNameDigits - digits.size(), '0') + digits + std::string(kSuffix);
+}
+
+std::optional<std::uint64_t> wal_id_of(const std::string& name) {
+    if (name.size() != kNameDigits + kSuffix.size() || !name.ends_with(kSuffix)) return {};
+    std::uint64_t id = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + kNameDigits, id);
+    if (error != std::errc() || end != name.data() + kNameDigits) return {};
+    return id;
+}
+
+Result<WalFileState> read_wal_header(Env& env, const std::string& path, std::uint64_t wal_id) {
+    KLOG_TRY_ASSIGN(const auto file, env.open(path, OpenMode::read));
+    KLOG_TRY_ASSIGN(const auto bytes, read_exactly(*file, 0, kWalFileHeaderBytes));
+    WalFileState state;
+    KLOG_TRY_ASSIGN(state.info.header, decode_file_header(bytes.value_or(std::string()), path));
+    if (state.info.header.wal_id != wal_id) {
+        return lost(path + ": the header says that this is file " +
+                    std::to_string(state.info.header.wal_id) + " of the log");
+    }
+    state.info.path = path;
+    state.header_crc = file_header_checksum(*bytes);
+    state.end_chain = state.header_crc;
+    state.info.end = kWalFileHeaderBytes;
+    return state;
+}
+
+Result<WalTail> scan_wal_tail(const File& file, const WalFileState& state, std::uint64_t size) {
+    TailScan scan(state);
+    KLOG_TRY(scan.run(file, size));
+    return WalTail{scan.watermark(), scan.used()};
 }
 
 Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir) {

@@ -35,6 +35,22 @@ inline constexpr const char* kCleanMarkerTemporaryName = "clean.tmp";
 inline constexpr const char* kSparePrefix = "spare-";
 
 [[nodiscard]] std::string wal_file_name(std::uint64_t wal_id);
+// nullopt: this is no name of a WAL file.
+[[nodiscard]] std::optional<std::uint64_t> wal_id_of(const std::string& name);
+
+// Reads and checks the header of one file; its end is not known yet. Errors: corrupt,
+// format_unknown, not_found, io.
+[[nodiscard]] Result<WalFileState> read_wal_header(Env& env, const std::string& path,
+                                                   std::uint64_t wal_id);
+
+// What is known of a file that no newer one follows.
+struct WalTail {
+    std::uint64_t watermark = 0;  // W: all below it was synced
+    std::uint64_t used = 0;       // behind the last byte that is not zero
+};
+// Looks at every offset of the file's first `size` bytes at which a frame may begin.
+[[nodiscard]] Result<WalTail> scan_wal_tail(const File& file, const WalFileState& state,
+                                            std::uint64_t size);
 
 // Errors: corrupt (names file, offset and what to do), format_unknown, io.
 [[nodiscard]] Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir);

@@ -15,8 +15,8 @@ constexpr std::uint64_t kChunkBytes = 256 * 1024;
 constexpr std::uint64_t kSyncBytes = 1U << 20U;
 
 const std::string& zeros() {
-    static const std::string chunk(kChunkBytes, '\0');
-    return chunk;
+    static const std::string kChunk(kChunkBytes, '\0');
+    return kChunk;
 }
 
 }  // namespace
@@ -82,20 +82,29 @@ Status SparePool::create(std::uint64_t bytes) {
 
 Status SparePool::ensure(std::size_t count, std::uint64_t bytes, std::uint64_t bytes_wanted) {
     while (this->count(bytes) < count) {
-        bool grown = false;
-        if (this->count() >= count) {  // enough of them, but too small: the largest that is
-            const MutexLock lock(mutex_);
-            auto big = std::partition_point(spares_.begin(), spares_.end(),
-                                            [&](const Spare& s) { return s.size < bytes; });
-            if (big != spares_.begin()) {
-                --big;
-                KLOG_TRY(grow(*big, bytes));
-                grown = true;
-            }
+        // Enough of them, but too small: the largest that is. It is out of the pool meanwhile, so
+        // that nobody waits for the disk to hear how many there are.
+        std::optional<Spare> small;
+        if (this->count() >= count) small = take_below(bytes);
+        if (!small) {
+            KLOG_TRY(create(std::max(bytes, bytes_wanted)));
+            continue;
         }
-        if (!grown) KLOG_TRY(create(std::max(bytes, bytes_wanted)));
+        auto grown = grow(*small, bytes);
+        give_back(*small);
+        KLOG_TRY(std::move(grown));
     }
     return {};
+}
+
+std::optional<Spare> SparePool::take_below(std::uint64_t bytes) {
+    const MutexLock lock(mutex_);
+    const auto big = std::partition_point(spares_.begin(), spares_.end(),
+                                          [&](const Spare& s) { return s.size < bytes; });
+    if (big == spares_.begin()) return std::nullopt;
+    const Spare small = *std::prev(big);
+    spares_.erase(std::prev(big));
+    return small;
 }
 
 Status SparePool::prepare(std::size_t count, std::uint64_t bytes) {
@@ -151,6 +160,11 @@ std::size_t SparePool::count(std::uint64_t bytes_min) const {
     const auto big = std::partition_point(spares_.begin(), spares_.end(),
                                           [&](const Spare& s) { return s.size < bytes_min; });
     return static_cast<std::size_t>(spares_.end() - big);
+}
+
+std::uint64_t SparePool::largest() const {
+    const MutexLock lock(mutex_);
+    return spares_.empty() ? 0 : spares_.back().size;
 }
 
 std::uint64_t SparePool::bytes() const {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,11 +50,14 @@ public:
 
     // How many are at least this long.
     [[nodiscard]] std::size_t count(std::uint64_t bytes_min = 0) const;
+    [[nodiscard]] std::uint64_t largest() const;
     [[nodiscard]] std::uint64_t bytes() const;
     [[nodiscard]] std::string path(const Spare& spare) const;
 
 private:
     Status create(std::uint64_t bytes);
+    // The largest that is shorter than this; the caller's until it is given back.
+    [[nodiscard]] std::optional<Spare> take_below(std::uint64_t bytes);
     Status fill(File& file, std::uint64_t from, std::uint64_t to, bool sync);
     Status remove_surplus(std::size_t count, std::uint64_t bytes);
 

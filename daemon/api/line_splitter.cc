@@ -1,7 +1,6 @@
 #include "daemon/api/line_splitter.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace klog::api {
@@ -43,14 +42,7 @@ void LineSplitter::carry_on(std::size_t begin, std::size_t end) {
 std::optional<Line> LineSplitter::cut() {
     Line line;
     std::size_t end = std::string::npos;
-    if (chunk_ != nullptr) {
-        const std::size_t left = chunk_->size() - at_;
-        const void* const feed =
-            left == 0 ? nullptr : std::memchr(chunk_->data() + at_, '\n', left);
-        if (feed != nullptr) {
-            end = static_cast<std::size_t>(static_cast<const char*>(feed) - chunk_->data());
-        }
-    }
+    if (chunk_ != nullptr) end = chunk_->find('\n', at_);
     const std::size_t begin = at_;
     if (end == std::string::npos) {  // no whole line is left in the chunk
         if (chunk_ != nullptr && begin < chunk_->size()) carry_on(begin, chunk_->size());

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace klog::http {
 namespace {
@@ -17,6 +19,27 @@ constexpr std::size_t kPiecesMax = 64;
 // Small strings are copied together up to this size: a piece costs more than the copy.
 constexpr std::size_t kGatherBytesMax = 64 * 1024;
 constexpr std::size_t kSmallBytes = 4 * 1024;
+
+// Buffers of the usual size that this thread's connections gave back: a connection that waits has
+// none, and one that has something to read needs it for a moment.
+constexpr std::size_t kUsualBytes = 8 * 1024;
+constexpr std::size_t kKeptBuffersMax = 8;
+using Buffer = std::unique_ptr<char[]>;  // NOLINT(modernize-avoid-c-arrays)
+
+std::vector<Buffer>& kept_buffers() {
+    thread_local std::vector<Buffer> kept;
+    return kept;
+}
+
+Buffer make_buffer(std::size_t bytes) {
+    auto& kept = kept_buffers();
+    if (bytes != kUsualBytes || kept.empty()) {
+        return std::make_unique_for_overwrite<char[]>(bytes);  // NOLINT
+    }
+    Buffer buffer = std::move(kept.back());
+    kept.pop_back();
+    return buffer;
+}
 
 void gather(std::deque<std::string>& queue, std::string bytes) {
     if (bytes.empty()) return;
@@ -55,8 +78,8 @@ void InBuffer::make_room(std::size_t bytes) {
     if (capacity_ - used >= bytes) {
         std::memmove(data_.get(), data_.get() + begin_, used);
     } else {
-        const std::size_t capacity = std::max(used + bytes, 2 * capacity_);
-        auto larger = std::make_unique_for_overwrite<char[]>(capacity);  // NOLINT
+        const std::size_t capacity = std::max({used + bytes, 2 * capacity_, kUsualBytes});
+        Buffer larger = make_buffer(capacity);
         if (used > 0) std::memcpy(larger.get(), data_.get() + begin_, used);
         data_ = std::move(larger);
         capacity_ = capacity;
@@ -80,7 +103,9 @@ Received InBuffer::receive_some(int fd, std::size_t wanted, std::size_t& size) {
 }
 
 void InBuffer::release_if_empty() {
-    if (!empty()) return;
+    if (!empty() || data_ == nullptr) return;
+    auto& kept = kept_buffers();
+    if (capacity_ == kUsualBytes && kept.size() < kKeptBuffersMax) kept.push_back(std::move(data_));
     data_.reset();
     capacity_ = begin_ = end_ = 0;
 }

@@ -215,7 +215,9 @@ Status ClientImpl::send_all(iovec* pieces, std::size_t count, std::size_t& sent)
             if (errno != EAGAIN && errno != EWOULDBLOCK) {
                 return unknown_outcome("the connection broke: " + describe(errno));
             }
-            (void)wait_for(POLLOUT, std::nullopt);
+            if (!wait_for(POLLOUT, std::nullopt)) {
+                return unknown_outcome("the daemon takes nothing more");
+            }
             continue;
         }
         auto left = static_cast<std::size_t>(took);
@@ -233,6 +235,7 @@ Status ClientImpl::send_all(iovec* pieces, std::size_t count, std::size_t& sent)
 
 // sendmsg(2) only reads what its pieces point to.
 iovec piece_of(std::string_view bytes) {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): iovec has no form for reading
     return iovec{const_cast<char*>(bytes.data()), bytes.size()};
 }
 

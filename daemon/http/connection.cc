@@ -1,5 +1,8 @@
 #include "daemon/http/connection.h"
 
+#include <sys/epoll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <new>
 #include <variant>
@@ -21,45 +24,60 @@ HeadLimits head_limits(const ServerLimits& limits) {
 }  // namespace
 
 Connection::Connection(std::shared_ptr<ServerCore> core, int fd, bool tcp)
-    : core_(std::move(core)),
+    : Strand(core->loop),
+      core_(std::move(core)),
       limits_(core_->options.limits),
-      strand_(boost::asio::make_strand(core_->io.get_executor())),
-      descriptor_(strand_, fd),
       fd_(fd),
       tcp_(tcp),
-      timer_(strand_),
+      timer_(core_->io),
       read_size_(kReadBytesFirst),
       scanner_(head_limits(limits_)) {}
 
-Connection::~Connection() = default;
+Connection::~Connection() {
+    if (phase_ != Phase::closed) ::close(fd_);
+}
 
-void Connection::start(bool refused) {
-    boost::asio::post(strand_, [self = shared_from_this(), refused] {
-        self->turn([&] {
-            self->enter_head();
-            if (refused) {
-                self->fail(503, Error{Code::backpressure, "the daemon has too many connections",
-                                      "try again later"});
-            }
-        });
+Status Connection::start(bool refused) {
+    auto watch = loop().watch(fd_, self());
+    if (!watch) {
+        drop();
+        return std::move(watch).error();
+    }
+    watch_ = *watch;
+    turn([&] {
+        enter_head();
+        if (refused) {
+            fail(503, Error{Code::backpressure, "the daemon has too many connections",
+                            "try again later"});
+        }
     });
+    begin();
+    return {};
 }
 
 void Connection::begin_drain() {
-    boost::asio::post(strand_, [self = shared_from_this()] {
-        self->turn([&] {
-            self->keep_alive_ = false;
-            if (self->phase_ == Phase::head && self->in_.empty()) self->close_now();
-            if (self->exchange_ && self->exchange_->drain_call_) {
-                self->calls_.push_back(std::exchange(self->exchange_->drain_call_, nullptr));
-            }
-        });
+    post([connection = self()] {
+        connection->keep_alive_ = false;
+        if (connection->phase_ == Phase::head && connection->in_.empty()) connection->close_now();
+        if (connection->exchange_ && connection->exchange_->drain_call_) {
+            connection->calls_.push_back(
+                std::exchange(connection->exchange_->drain_call_, nullptr));
+        }
     });
 }
 
 void Connection::stop() {
-    boost::asio::post(strand_,
-                      [self = shared_from_this()] { self->turn([&] { self->peer_gone(); }); });
+    post([connection = self()] { connection->peer_gone(); });
+}
+
+void Connection::on_events(std::uint32_t epoll_events) {
+    armed_ = 0;
+    if (phase_ == Phase::closed) return;
+    // An error or the end shows in what is tried next.
+    const bool ended = (epoll_events & (EPOLLERR | EPOLLHUP)) != 0;
+    if (ended || (epoll_events & EPOLLIN) != 0) readable_ = true;
+    if (ended || (epoll_events & EPOLLOUT) != 0) writable_ = true;
+    turn([] {});
 }
 
 void Connection::turn(const std::function<void()>& work) {
@@ -95,8 +113,8 @@ void Connection::guarded(const std::function<void()>& work) {
 void Connection::settle() {
     int steps = 0;
     while (step()) {
-        if (++steps < kStepsPerTurnMax) continue;
-        boost::asio::post(strand_, [self = shared_from_this()] { self->turn([] {}); });
+        if (++steps < kStepsPerTurnMax && !IoLoop::others_wait()) continue;
+        post([] {});
         return;
     }
     if (phase_ == Phase::closed) return;
@@ -165,28 +183,15 @@ bool Connection::wants_read() const {
 }
 
 void Connection::arm_waits() {
-    using Descriptor = boost::asio::posix::descriptor_base;
-    if (!readable_ && !ended_ && !read_waits_ && wants_read()) {
+    std::uint32_t events = 0;
+    if (!readable_ && !ended_ && wants_read()) {
         in_.release_if_empty();
-        read_waits_ = true;
-        descriptor_.async_wait(Descriptor::wait_read,
-                               [self = shared_from_this()](const boost::system::error_code& error) {
-                                   self->read_waits_ = false;
-                                   if (error || self->phase_ == Phase::closed) return;
-                                   self->readable_ = true;
-                                   self->turn([] {});
-                               });
+        events |= EPOLLIN;
     }
-    if (!writable_ && !write_waits_) {
-        write_waits_ = true;
-        descriptor_.async_wait(Descriptor::wait_write,
-                               [self = shared_from_this()](const boost::system::error_code& error) {
-                                   self->write_waits_ = false;
-                                   if (error || self->phase_ == Phase::closed) return;
-                                   self->writable_ = true;
-                                   self->turn([] {});
-                               });
-    }
+    if (!writable_) events |= EPOLLOUT;
+    if ((events & ~armed_) == 0) return;
+    armed_ |= events;
+    loop().arm(watch_, fd_, armed_);
 }
 
 // The timer is only moved to fire earlier: most deadlines are moved away long before, and a timer
@@ -196,14 +201,14 @@ void Connection::arm_timer() {
     if (deadline >= timer_at_) return;
     timer_at_ = deadline;
     timer_.expires_at(deadline);
-    timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-        if (error || self->phase_ == Phase::closed) return;
-        self->timer_at_ = kNever;
-        self->turn([&] { self->on_timer(); });
+    timer_.async_wait([connection = self()](const boost::system::error_code& error) {
+        if (!error) connection->post([connection] { connection->on_timer(); });
     });
 }
 
 void Connection::on_timer() {
+    if (phase_ == Phase::closed) return;
+    timer_at_ = kNever;
     const TimePoint now = std::chrono::steady_clock::now();
     if (now >= write_deadline_) {
         peer_gone();
@@ -312,7 +317,7 @@ void Connection::dispatch(std::string_view head_bytes) {
     watch_off_ = false;
     read_deadline_ = kNever;
     phase_ = Phase::exchange;
-    exchange_ = std::make_shared<ExchangeImpl>(shared_from_this(), std::move(head));
+    exchange_ = std::make_shared<ExchangeImpl>(self(), std::move(head));
     if (exchange_->head_.preflight) {
         answer_preflight(exchange_->head_);
         return;

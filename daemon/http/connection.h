@@ -3,7 +3,7 @@
 // Everything but the constructor and the three calls marked so runs on the connection's strand,
 // inside a turn: a turn runs one callback and then whatever follows from it (settle), so callbacks
 // never run inside the call that takes them and all that a callback wrote goes out with one system
-// call. Sockets are read and written without waiting; Asio only says when that may succeed.
+// call. Sockets are read and written without waiting; the loop only says when that may succeed.
 #ifndef KLOG_DAEMON_HTTP_CONNECTION_H
 #define KLOG_DAEMON_HTTP_CONNECTION_H
 
@@ -17,33 +17,34 @@
 #include "daemon/http/asio.h"
 #include "daemon/http/buffers.h"
 #include "daemon/http/head_scan.h"
+#include "daemon/http/io_loop.h"
 #include "daemon/http/server_core.h"
 
 namespace klog::http {
 
 class ExchangeImpl;
 
-using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
-using SteadyTimer =
-    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                      boost::asio::wait_traits<std::chrono::steady_clock>, Strand>;
-
-class Connection : public std::enable_shared_from_this<Connection> {
+class Connection final : public Strand {
 public:
     // Takes fd, which does not block.
     Connection(std::shared_ptr<ServerCore> core, int fd, bool tcp);
-    ~Connection();
+    ~Connection() override;
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    // From any thread. start: serve it, or answer 503 and close where there are too many.
-    void start(bool refused);
+    // Before anybody else knows of it: serve it, or answer 503 and close where there are too many.
+    // Errors: io, where there is no room in epoll for one more.
+    Status start(bool refused);
+    // From any thread.
     void begin_drain();
     void stop();
 
-    [[nodiscard]] const Strand& strand() const { return strand_; }
     // Runs work and what follows from it. May be called within a turn.
     void turn(const std::function<void()>& work);
+
+protected:
+    void run(const std::function<void()>& work) override { turn(work); }
+    void on_events(std::uint32_t epoll_events) override;
 
 private:
     friend class ExchangeImpl;
@@ -65,6 +66,10 @@ private:
     static constexpr std::size_t kReadBytesFirst = 64 * 1024;
 
     enum class Phase { head, exchange, skip_body, linger, closed };
+
+    [[nodiscard]] std::shared_ptr<Connection> self() {
+        return std::static_pointer_cast<Connection>(shared_from_this());
+    }
 
     // connection.cc: turns.
     void guarded(const std::function<void()>& work);
@@ -104,9 +109,8 @@ private:
 
     std::shared_ptr<ServerCore> core_;
     const ServerLimits& limits_;
-    Strand strand_;
-    boost::asio::posix::basic_stream_descriptor<Strand> descriptor_;
     const int fd_;
+    IoLoop::Watch watch_;
     const bool tcp_;
     SteadyTimer timer_;
     TimePoint timer_at_ = kNever;
@@ -115,10 +119,9 @@ private:
 
     Phase phase_ = Phase::head;
     bool in_turn_ = false;
-    bool readable_ = true;  // receiving may succeed
-    bool read_waits_ = false;
+    bool readable_ = false;  // receiving may succeed
     bool writable_ = true;
-    bool write_waits_ = false;
+    std::uint32_t armed_ = 0;  // the events that the loop waits for
     bool ended_ = false;       // the peer sends no more
     bool watch_off_ = false;   // nothing more can be learnt of the peer by receiving
     bool keep_alive_ = true;   // after this exchange

@@ -1,6 +1,7 @@
 // The incoming side of an exchange, and the ways in which a connection ends.
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -249,8 +250,8 @@ void Connection::close_now() {
         exchange->end();
     }
     timer_.cancel();
-    boost::system::error_code ignored;
-    descriptor_.close(ignored);
+    loop().unwatch(watch_, fd_);
+    ::close(fd_);
     in_ = InBuffer();
     out_.clear();
     core_->remove(this);

@@ -13,9 +13,7 @@ void ExchangeImpl::call_later(std::function<void()> call) {
         connection_->calls_.push_back(std::move(call));
         return;
     }
-    boost::asio::post(connection_->strand(), [connection = connection_, call = std::move(call)] {
-        connection->turn(call);
-    });
+    connection_->post(std::move(call));
 }
 
 void ExchangeImpl::read_body(std::size_t bytes_max,
@@ -131,23 +129,18 @@ void ExchangeImpl::on_drain(std::function<void()> callback) {
 }
 
 void ExchangeImpl::post(std::function<void()> work) {
-    // dispatch() would run it at once on any io thread whose strand is free, within locks that
-    // the caller may hold.
-    if (connection_->strand().running_in_this_thread()) {
+    if (connection_->running_in_this_thread()) {
         connection_->turn(work);
-        return;
+    } else {
+        connection_->post(std::move(work));
     }
-    boost::asio::post(connection_->strand(), [connection = connection_, work = std::move(work)] {
-        connection->turn(work);
-    });
 }
 
 void ExchangeImpl::run_blocking(std::function<void()> work, std::function<void()> then) {
     connection_->core_->run_blocking(
         [connection = connection_, work = std::move(work), then = std::move(then)]() mutable {
             work();
-            boost::asio::post(connection->strand(),
-                              [connection, then = std::move(then)] { connection->turn(then); });
+            connection->post(std::move(then));
         });
 }
 
@@ -157,18 +150,20 @@ void ExchangeImpl::set_timer(std::chrono::milliseconds after, std::function<void
         timer_.reset();
         return;
     }
-    if (!timer_) timer_.emplace(connection_->strand());
+    if (!timer_) timer_.emplace(connection_->core_->io);
     timer_->expires_after(after);
     // The timer dies with the exchange, so it must not keep it alive.
     std::weak_ptr<Exchange> weak = weak_from_this();
+    auto fire = [weak, number, callback = std::move(callback)] {
+        const std::shared_ptr<Exchange> self = weak.lock();
+        if (!self) return;
+        const auto& exchange = static_cast<const ExchangeImpl&>(*self);
+        // It may have been replaced after it fired.
+        if (exchange.timer_number_ == number && exchange.live()) callback();
+    };
     timer_->async_wait(
-        [weak, number, callback = std::move(callback)](const boost::system::error_code& error) {
-            const std::shared_ptr<Exchange> self = weak.lock();
-            if (error || !self) return;
-            auto& exchange = static_cast<ExchangeImpl&>(*self);
-            // It may have been replaced after it fired.
-            if (exchange.timer_number_ != number || !exchange.live()) return;
-            exchange.connection_->turn(callback);
+        [connection = connection_, fire = std::move(fire)](const boost::system::error_code& error) {
+            if (!error) connection->post(fire);
         });
 }
 

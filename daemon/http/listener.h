@@ -52,11 +52,7 @@ private:
     Mutex mutex_;
     boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> descriptor_
         KLOG_GUARDED_BY(mutex_);
-    // Not steady_timer: its type-erased executor costs, and confuses UBSan.
-    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                      boost::asio::wait_traits<std::chrono::steady_clock>,
-                                      boost::asio::io_context::executor_type>
-        retry_ KLOG_GUARDED_BY(mutex_);
+    SteadyTimer retry_ KLOG_GUARDED_BY(mutex_);
     bool closed_ KLOG_GUARDED_BY(mutex_) = false;
 };
 

@@ -59,13 +59,11 @@ public:
         for (const auto& listener : listeners_) listener->start();
         started_ = true;
         try {
-            while (threads_.size() < std::max(1U, core_->options.io_threads)) {
-                threads_.emplace_back([core = core_] { core->io.run(); });
-            }
+            accepting_ = std::jthread([core = core_] { core->io.run(); });
         } catch (const std::system_error& error) {
             return Error{Code::io, std::string("cannot start a thread: ") + error.what(), ""};
         }
-        return {};
+        return core_->loop.start(std::max(1U, core_->options.io_threads));
     }
 
     void drain(std::chrono::milliseconds limit) override {
@@ -109,12 +107,12 @@ private:
         try {
             connection = std::make_shared<Connection>(core, fd, tcp);
         } catch (const std::exception&) {
-            // No memory or no room in epoll for one more: as with too many of them.
-            ::close(fd);
+            ::close(fd);  // no memory for one more: as with too many of them
             return;
         }
         core->add(connection);
-        connection->start(open >= most);
+        // No room in epoll for one more is the same; the connection closes as it ends.
+        if (!connection->start(open >= most)) core->remove(connection.get());
     }
 
     void close_listeners() {
@@ -124,19 +122,20 @@ private:
     }
 
     void stop() {
-        std::vector<std::jthread> threads;
+        std::jthread accepting;
         {
             const MutexLock lock(mutex_);
-            threads.swap(threads_);
+            accepting.swap(accepting_);
         }
         core_->draining = true;
         close_listeners();
         for (const auto& connection : core_->connections()) connection->stop();
-        if (!threads.empty()) core_->wait_until_none(kStopTimeout);
+        if (accepting.joinable()) core_->wait_until_none(kStopTimeout);
         core_->join_blocking();
+        core_->loop.stop();
         work_.reset();
         core_->io.stop();
-        threads.clear();
+        accepting = std::jthread();
         // What was cancelled is still queued and holds its connection, which holds the core.
         core_->io.restart();
         core_->io.poll();
@@ -146,7 +145,7 @@ private:
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     mutable Mutex mutex_;
     std::vector<std::shared_ptr<Listener>> listeners_ KLOG_GUARDED_BY(mutex_);
-    std::vector<std::jthread> threads_ KLOG_GUARDED_BY(mutex_);
+    std::jthread accepting_ KLOG_GUARDED_BY(mutex_);
     bool started_ KLOG_GUARDED_BY(mutex_) = false;
 };
 

@@ -20,8 +20,7 @@ ServerCore::ServerCore(const ServerOptions& server_options, Handler& server_hand
     : options(server_options),
       tcp_rules(make_rules(server_options, true)),
       unix_rules(make_rules(server_options, false)),
-      handler(server_handler),
-      io(static_cast<int>(server_options.io_threads)) {}
+      handler(server_handler) {}
 
 void ServerCore::add(const std::shared_ptr<Connection>& connection) {
     connections_total.fetch_add(1, std::memory_order_relaxed);

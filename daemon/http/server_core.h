@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "daemon/http/asio.h"
+#include "daemon/http/io_loop.h"
 #include "daemon/http/request_head.h"
 #include "daemon/http/server.h"
 
@@ -29,7 +30,8 @@ public:
     const RequestRules tcp_rules;
     const RequestRules unix_rules;
     Handler& handler;
-    boost::asio::io_context io;
+    boost::asio::io_context io;  // accepts and keeps time, on one thread
+    IoLoop loop;                 // serves connections
 
     std::atomic<bool> draining{false};
     std::atomic<std::uint64_t> connections_total{0};

@@ -17,9 +17,7 @@
 namespace klog::json {
 
 inline constexpr std::size_t kDepthMax = 128;
-// Readable bytes that callers may leave behind a text. The walk needs none of them today; one that
-// loads whole vectors would.
-inline constexpr std::size_t kPaddingBytes = 64;
+
 // Checks values. Any number of threads may use one.
 class Checker {
 public:

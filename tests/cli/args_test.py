@@ -18,7 +18,7 @@ class Args(klogtest.Case):
     def test_unknown_verbs_are_usage_errors_with_the_nearest_one(self):
         text = self.problem("prodcue", "a", code=2, says="usage: there is no verb \"prodcue\"")
         self.assertIn("hint: klog produce\n", text)
-        for later in ["count", "consumer", "wait", "state", "purge", "doctor"]:
+        for later in ["count", "consumer", "wait", "state", "purge"]:
             self.problem(later, code=2, says="usage: there is no verb")
 
     def test_no_verb_is_a_usage_error(self):

@@ -179,9 +179,7 @@ def check_layers(root, files):
 def check_sizes(root, files):
     for path in cxx_files(files, CODE_FOLDERS + ("tests/",)):
         lines = text_of(root, path).count("\n")
-        # The tests' own headers are programs of their own rather than interfaces.
-        interface = path.endswith(".h") and not path.startswith("tests/")
-        limit = HEADER_LINES_MAX if interface else SOURCE_LINES_MAX
+        limit = HEADER_LINES_MAX if path.endswith(".h") else SOURCE_LINES_MAX
         if lines > limit:
             yield path, lines, f"{lines} lines; the limit is {limit}: split it by duty"
 

@@ -9,7 +9,7 @@
 
 #include "daemon/api/api.h"
 #include "support/fake_exchange.h"
-#include "support/fake_log.h"
+#include "support/fake_store.h"
 
 namespace klog::test {
 

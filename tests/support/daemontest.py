@@ -80,8 +80,8 @@ class Place:
         self.started.append(process)
         return process
 
-    def daemon(self, *arguments, env=None):
-        daemon = Daemon(self, arguments, env)
+    def daemon(self, *arguments, env=None, prefix=()):
+        daemon = Daemon(self, arguments, env, prefix=prefix)
         self.started.append(daemon.process)
         return daemon
 
@@ -97,7 +97,7 @@ class Place:
 
 
 class Daemon:
-    """`klog daemon`, from its ready line on."""
+    """`klog daemon`, from its ready line on. `prefix` is a command that becomes it."""
 
     def __init__(self, place, arguments, env=None, wait=True, prefix=()):
         reader, writer = os.pipe()
@@ -105,8 +105,7 @@ class Daemon:
         self.log_path = tempfile.mktemp(prefix="log-", dir=place.root)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, KLOG, "daemon", "--ready-fd", str(writer), *arguments],
-                pass_fds=[writer],
+                [*prefix, KLOG, "daemon", "--ready-fd", str(writer), *arguments], pass_fds=[writer],
                 env={**place.environment, **(env or {})}, cwd=place.path("work"),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         os.close(writer)

@@ -109,6 +109,7 @@ public:
         if (found == nullptr) return Error{Code::not_found, "no such version", {}};
         return OwnedRecord{found->view, nullptr};
     }
+    // In fake_store.h, with the reader.
     [[nodiscard]] Result<std::unique_ptr<Reader>> read(const ReadOptions& options) override;
     [[nodiscard]] Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
                                             std::string_view after, bool deleted,
@@ -272,113 +273,6 @@ private:
 
 public:
     bool settings_seq_counts_ = false;
-};
-
-class FakeReader final : public Reader {
-public:
-    FakeReader(FakeLog& log, ReadOptions options) : log_(log), options_(std::move(options)) {
-        ++log_.readers_;
-        const Seq head = log_.head();
-        begin_ = Seq{0};
-        switch (options_.from.form) {
-            case ReadFrom::Form::start:
-                break;
-            case ReadFrom::Form::end:
-                begin_ = head;
-                break;
-            case ReadFrom::Form::after:
-                begin_ = options_.from.seq;
-                break;
-            case ReadFrom::Form::from:
-                begin_.value = options_.from.seq.value == 0 ? 0 : options_.from.seq.value - 1;
-                break;
-            case ReadFrom::Form::time:
-                while (begin_ < head &&
-                       log_.records_[begin_.value]->view.time < options_.from.time) {
-                    ++begin_.value;
-                }
-                break;
-            case ReadFrom::Form::last: {
-                begin_ = head;
-                std::uint64_t left = options_.from.count;
-                while (begin_.value > 0 && left > 0) {
-                    if (matches(*log_.records_[--begin_.value])) --left;
-                }
-            }
-        }
-        end_ = options_.until_seq ? std::min(*options_.until_seq, head) : head;
-        at_ = begin_;
-    }
-    ~FakeReader() override { --log_.readers_; }
-
-    [[nodiscard]] bool ready_in_memory() override { return !log_.disk_reads_; }
-    [[nodiscard]] Result<ReadChunk> read(std::size_t bytes_max, std::size_t records_max) override {
-        if (log_.read_error_) return *log_.read_error_;
-        ReadChunk chunk;
-        chunk.head = log_.head();
-        Seq end = options_.follow ? chunk.head : end_;
-        if (options_.until_seq) end = std::min(end, *options_.until_seq);
-        std::size_t bytes = 0;
-        std::size_t looked = 0;
-        while (at_ < end && bytes < bytes_max && chunk.records.size() < records_max &&
-               looked < log_.scan_step_) {
-            const StoredRecord& stored = *log_.records_[at_.value++];
-            ++looked;
-            if (!matches(stored)) continue;
-            chunk.records.push_back(stored.view);
-            bytes += stored.value.size();
-        }
-        chunk.read_to = at_;
-        chunk.end = options_.follow ? options_.until_seq && at_ >= *options_.until_seq : at_ >= end;
-        return chunk;
-    }
-    void on_ready(std::function<void()> wake) override {
-        log_.wakes_.clear();
-        if (wake && log_.head() > at_) return wake();
-        if (wake) log_.wakes_.push_back(std::move(wake));
-    }
-    [[nodiscard]] Seq begin_after() const override { return begin_; }
-    [[nodiscard]] Seq end_at() const override { return end_; }
-
-private:
-    [[nodiscard]] bool matches(const StoredRecord& stored) const {
-        if (options_.key && (!stored.view.has_key || stored.key != *options_.key)) return false;
-        const auto hit = [&](const std::string& filter) {
-            return naive_match(filter, stored.topic);
-        };
-        return std::any_of(options_.filters.begin(), options_.filters.end(), hit) &&
-               std::none_of(options_.not_filters.begin(), options_.not_filters.end(), hit);
-    }
-    FakeLog& log_;
-    ReadOptions options_;
-    Seq begin_;
-    Seq end_;
-    Seq at_;
-};
-
-inline Result<std::unique_ptr<Reader>> FakeLog::read(const ReadOptions& options) {
-    for (const std::string& filter : options.filters) {
-        if (filter.find(' ') != std::string::npos || filter.empty()) {
-            return Error{Code::bad_filter, "bad filter (column 1)", {}};
-        }
-    }
-    return std::unique_ptr<Reader>(std::make_unique<FakeReader>(*this, options));
-}
-
-class FakeStore final : public Store {
-public:
-    FakeLog log_;
-    StoreStats stats_;
-    RecoveryReport report_;
-
-    [[nodiscard]] Log& system_log() override { return log_; }
-    [[nodiscard]] Log& default_log() override { return log_; }
-    void run_writer(std::stop_token) override {}
-    void run_maintenance(std::stop_token) override {}
-    Status maintain() override { return {}; }
-    Status close() override { return {}; }
-    [[nodiscard]] StoreStats stats() const override { return stats_; }
-    [[nodiscard]] const RecoveryReport& recovery() const override { return report_; }
 };
 
 }  // namespace klog::test

@@ -220,6 +220,13 @@ TEST_CASE("log: filters, keys and start points choose what is read") {
     CHECK(read(options) == std::vector<std::uint64_t>{45, 47, 49});
     options.from.count = 1000;
     CHECK(read(options).size() == 25);
+    // However many are asked for, it takes no memory for those that are not there.
+    options.from.count = 1ULL << 40U;
+    CHECK(read(options).size() == 25);
+    options.from.count = ~0ULL;
+    CHECK(read(options).size() == 25);
+    options.from.count = 24;
+    CHECK(read(options).front() == 3);
     options = {};
     options.from.form = ReadFrom::Form::after;
     options.from.seq = Seq{48};

@@ -1,0 +1,195 @@
+// The threads under the server: strands, their order, and what wakes whom.
+#include "daemon/http/io_loop.h"
+
+#include <doctest/doctest.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "support/raw_http.h"
+
+using klog::http::IoLoop;
+using klog::http::Strand;
+using klog::test::Event;
+
+namespace {
+
+class TestStrand final : public Strand {
+public:
+    using Strand::begin;
+    using Strand::Strand;
+
+    std::atomic<std::uint32_t> events{0};
+    std::atomic<int> calls{0};
+    std::array<Event, 3> called;
+
+protected:
+    void run(const std::function<void()>& work) override { work(); }
+    void on_events(std::uint32_t epoll_events) override {
+        events = epoll_events;
+        called.at(static_cast<std::size_t>(calls++)).set();
+    }
+};
+
+std::shared_ptr<TestStrand> begun(IoLoop& loop) {
+    auto strand = std::make_shared<TestStrand>(loop);
+    strand->begin();
+    return strand;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("http loop, concurrent");
+
+TEST_CASE("io loop: a strand runs one piece at a time, each thread's pieces in their order") {
+    constexpr int kThreads = 4;
+    constexpr int kPieces = 2000;
+    IoLoop loop;
+    REQUIRE(loop.start(3).ok());
+    const auto strand = begun(loop);
+    std::array<int, kThreads> newest{};  // only the strand touches it
+    std::atomic<bool> inside{false};
+    std::atomic<int> wrong{0};
+    std::atomic<int> done{0};
+    Event all;
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 1; i <= kPieces; ++i) {
+                strand->post([&, t, i] {
+                    if (inside.exchange(true)) ++wrong;
+                    if (std::exchange(newest[static_cast<std::size_t>(t)], i) != i - 1) ++wrong;
+                    if (!strand->running_in_this_thread()) ++wrong;
+                    inside = false;
+                    if (++done == kThreads * kPieces) all.set();
+                });
+            }
+        });
+    }
+    CHECK(all.wait());
+    CHECK(wrong == 0);
+    CHECK_FALSE(strand->running_in_this_thread());
+    threads.clear();
+    loop.stop();
+}
+
+TEST_CASE("io loop: what a thread queues beyond one strand does not wait for it") {
+    IoLoop loop;
+    REQUIRE(loop.start(2).ok());
+    const auto first = begun(loop);
+    const auto second = begun(loop);
+    const auto third = begun(loop);
+    Event second_ran;
+    Event third_ran;
+    Event both;
+    bool left = false;
+    first->post([&] {
+        second->post([&] { second_ran.set(); });
+        left = IoLoop::others_wait();
+        third->post([&] { third_ran.set(); });
+        if (second_ran.wait() && third_ran.wait()) both.set();
+    });
+    CHECK(both.wait());
+    CHECK(left);
+    loop.stop();
+}
+
+TEST_CASE("io loop: what a thread queued for itself runs as soon as it returns") {
+    IoLoop loop;
+    REQUIRE(loop.start(1).ok());
+    const auto first = begun(loop);
+    const auto second = begun(loop);
+    Event ran;
+    first->post([&] { second->post([&] { ran.set(); }); });
+    CHECK(ran.wait());
+    loop.stop();
+}
+
+TEST_CASE("io loop: an event comes once for each time that it is armed") {
+    IoLoop loop;
+    REQUIRE(loop.start(2).ok());
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    const auto strand = begun(loop);
+    const auto watch = loop.watch(ends[0], strand);
+    REQUIRE(watch.ok());
+    REQUIRE(::write(ends[1], "x", 1) == 1);
+    Event looked;
+    strand->post([&] { looked.set(); });
+    CHECK(looked.wait());
+    CHECK(strand->calls == 0);  // it was not armed
+    for (int i = 1; i <= 3; ++i) {
+        loop.arm(*watch, ends[0], EPOLLIN);
+        CHECK(strand->called.at(static_cast<std::size_t>(i - 1)).wait());
+        CHECK(strand->calls == i);
+        CHECK(strand->events == EPOLLIN);
+    }
+    loop.unwatch(*watch, ends[0]);
+    loop.stop();
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+TEST_CASE("io loop: a slot that is used again is not mistaken for the one before") {
+    IoLoop loop;
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    const auto first = begun(loop);
+    const auto old_watch = loop.watch(ends[0], first);
+    REQUIRE(old_watch.ok());
+    loop.unwatch(*old_watch, ends[0]);
+    const auto second = begun(loop);
+    const auto watch = loop.watch(ends[0], second);
+    REQUIRE(watch.ok());
+    CHECK(watch->slot == old_watch->slot);
+    CHECK(watch->generation != old_watch->generation);
+    loop.unwatch(*old_watch, -1);  // too late: it names nothing any more
+    REQUIRE(loop.start(1).ok());
+    REQUIRE(::write(ends[1], "x", 1) == 1);
+    loop.arm(*watch, ends[0], EPOLLIN);
+    CHECK(second->called[0].wait());
+    CHECK(first->calls == 0);
+    loop.stop();
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+TEST_CASE("io loop: what waits when the loop stops is let go of, also what is posted later") {
+    const auto token = std::make_shared<int>(0);
+    std::weak_ptr<TestStrand> weak;
+    {
+        IoLoop loop;
+        const auto strand = begun(loop);
+        weak = strand;
+        strand->post([strand, token] {});
+        CHECK(token.use_count() == 2);
+        loop.stop();
+        CHECK(token.use_count() == 1);
+        strand->post([strand, token] {});
+        CHECK(token.use_count() == 1);
+    }
+    CHECK(weak.expired());
+}
+
+TEST_CASE("io loop: before begin() nothing of a strand runs, and nothing is lost") {
+    IoLoop loop;
+    REQUIRE(loop.start(2).ok());
+    const auto strand = std::make_shared<TestStrand>(loop);
+    const auto other = begun(loop);
+    Event ran;
+    Event other_ran;
+    strand->post([&] { ran.set(); });
+    other->post([&] { other_ran.set(); });
+    CHECK(other_ran.wait());
+    CHECK_FALSE(ran.is_set());
+    strand->begin();
+    CHECK(ran.wait());
+    loop.stop();
+}
+
+TEST_SUITE_END();
