@@ -130,7 +130,8 @@ class Scratch:
         if not empty:
             subprocess.run([klogtest.KLOG, "produce", "--envelope", "-q"], check=True,
                            env=self.environment, timeout=klogtest.LIMIT_S,
-                           input="".join(json.dumps(line) + "\n" for line in lines).encode())
+                           input="".join(json.dumps(line, separators=(",", ":")) + "\n"
+                                         for line in lines).encode())
 
     def run(self, command):
         """(what it printed, its exit status)."""
@@ -274,7 +275,7 @@ class Pages(unittest.TestCase):
         """The options that a page describes or has in its synopsis."""
         found = set()
         for line in page.split("\n"):
-            if line.startswith((".It Fl", ".Op Fl", ".Fl")):
+            if line.startswith((".It Fl", ".Op Fl")):
                 line = line.replace("Fl Fl ", "Fl -")
                 for name in re.findall(r"(?:Fl|[,|]) ((?:\\?-)?\w[\w\\-]*)(?= |$)", line):
                     found.add("-" + plain(name))
