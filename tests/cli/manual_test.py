@@ -194,7 +194,7 @@ class Examples(unittest.TestCase):
             return select.select([process.stdout], [], [], 0.5)[0]
 
         klogtest.wait_until(shown, command)
-        self.assertIn(b"orders/123/", os.read(process.stdout.fileno(), 65536))
+        self.assertIn(b'"topic":"orders/', os.read(process.stdout.fileno(), 65536))
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(klogtest.LIMIT_S), 130, command)
 
