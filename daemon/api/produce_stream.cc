@@ -26,6 +26,7 @@ constexpr std::size_t kUnitsBytesMax = 4 * 1024 * 1024;
 // What an envelope may hold besides its value: topic, key, id and headers, escaped.
 constexpr std::size_t kEnvelopeBytesMax = 128 * 1024;
 constexpr int kStaleRetriesMax = 3;
+constexpr std::string_view kLargerValues = "klog daemon --value-bytes-max";
 constexpr std::size_t kUnreadAcksBytesMax = 1024 * 1024;
 constexpr std::chrono::milliseconds kUnreadAcksTimeout{30'000};
 
@@ -206,7 +207,7 @@ private:
             return Error{Code::value_too_large,
                          fmt::format("the line is longer than a value of {} bytes can make it",
                                      context_.options.value_bytes_max),
-                         {}};
+                         std::string(kLargerValues)};
         }
         if (options_.envelope) {
             return json::parse_envelope(line.data, line.size, context_.options.value_bytes_max,
@@ -217,7 +218,7 @@ private:
             return Error{Code::value_too_large,
                          fmt::format("the value holds {} bytes, at most {} are allowed",
                                      record.value.size(), context_.options.value_bytes_max),
-                         {}};
+                         std::string(kLargerValues)};
         }
         record.headers = options_.headers;
         record.topic = options_.topic.text();

@@ -85,7 +85,7 @@ Status check_entry(const YamlFile& file, const YamlEntry& entry, bool in_context
         const std::string where = in_context ? " in a context" : "";
         const std::string near = nearest_name(entry.name, names);
         return at_line(file, entry.line, "there is no setting " + entry.name + where,
-                       near.empty() ? "" : "did you mean " + near + "?");
+                       near.empty() ? "klog config show lists them" : "did you mean " + near + "?");
     }
     if (entry.list && !rule->repeats) {
         return at_line(file, entry.line, entry.name + " takes one value");

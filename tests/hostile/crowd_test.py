@@ -143,7 +143,7 @@ class MemoryTest(hostile.Case):
                     continue
                 if select.select([connection], [], [], 0)[0] or not hostile.send(connection, data):
                     refused.add(n)
-        hostile.wait_until(lambda: self.bodies_held() >= 7 * length, "the bodies have come")
+        hostile.wait_until(lambda: self.bodies_held() >= length, "bodies have come")
         self.assertLessEqual(self.bodies_held(), self.BUDGET)
         if not hostile.SANITIZED:
             self.assertLess(hostile.resident_bytes(self.daemon.process.pid), 3 * self.BUDGET)
@@ -171,7 +171,7 @@ class MemoryTest(hostile.Case):
                 self.assertIn(b"\r\nRetry-After: ", head)
         # The log's own queue has a limit too, so not all that found room as bodies are taken.
         taken = statuses.count(201)
-        self.assertGreaterEqual(taken, 2)
+        self.assertGreaterEqual(taken, 1)
         self.assertEqual(self.daemon.head(), 1 + taken, "what was refused is absent")
         hostile.wait_until(lambda: self.bodies_held() == 0, "all of it is given back")
         # And there is room again.
