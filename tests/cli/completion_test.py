@@ -226,8 +226,7 @@ class Terminal:
             os.symlink(os.path.abspath(klogtest.KLOG), os.path.join(bin_directory, "klog"))
         environment = test.environment()
         environment.update(PATH=bin_directory + ":" + os.environ.get("PATH", "/usr/bin:/bin"),
-                           TERM="xterm", LANG="C.UTF-8", LC_ALL="C.UTF-8", NOTE=self.note,
-                           SCRIPTS=SCRIPTS)
+                           TERM="xterm", LANG="C.UTF-8", LC_ALL="C.UTF-8", NOTE=self.note)
         self.master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (60, 200))
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave,
@@ -353,14 +352,14 @@ class Shell(Patient):
 class Bash(Shell):
     command = ["bash", "--norc", "--noprofile", "-i"]
     setup = ("PS1='> '; unset HISTFILE; bind 'set bell-style none'; "
-             "bind 'set enable-bracketed-paste off'; source \"$SCRIPTS/klog.bash\"\n"
+             "bind 'set enable-bracketed-paste off'; source <(klog completion bash)\n"
              "klog() { printf '%s\\0' \"$@\" >\"$NOTE\"; : >\"$NOTE.done\"; }")
 
 
 class Zsh(Shell):
     command = ["zsh", "-f", "-i"]
     setup = ("PS1='> '; unset HISTFILE; setopt no_beep; autoload -Uz compinit; "
-             "compinit -D -u; source \"$SCRIPTS/klog.zsh\"\n"
+             "compinit -D -u; source <(klog completion zsh)\n"
              "klog() { printf '%s\\0' \"$@\" >\"$NOTE\"; : >\"$NOTE.done\"; }")
 
 
@@ -378,7 +377,7 @@ class Zsh(Shell):
 class Fish(Shell):
     command = ["fish", "--no-config", "-i"]
     tilde = False
-    setup = ("set -g fish_greeting; source \"$SCRIPTS/klog.fish\"\n"
+    setup = ("set -g fish_greeting; klog completion fish | source\n"
              "function klog; printf '%s\\0' $argv >\"$NOTE\"; true >\"$NOTE.done\"; end")
 
 

@@ -236,6 +236,12 @@ class Examples(unittest.TestCase):
                 self.doCleanups()
         self.assertGreater(total, 40)
 
+    def test_command_lines_are_marked_so_that_they_are_run(self):
+        names = "|".join(verbs())
+        for page in glob.glob(os.path.join(MAN, "*.[1-9]")):
+            self.assertEqual(re.findall(rf"(?m)^(?:\.Dl )?klog (?:{names})\b.*$", read(page)), [],
+                             os.path.basename(page))
+
     def test_every_example_of_help(self):
         for verb in verbs():
             with self.subTest(verb=verb):
