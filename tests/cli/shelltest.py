@@ -140,6 +140,23 @@ class Shell(Patient):
             pass
         self.assertEqual(self.shell.complete("klog daemon --config setti"),
                          ["daemon", "--config", "settings.yaml"])
+        self.assertEqual(self.shell.complete("klog daemon --config=setti"),
+                         ["daemon", "--config=settings.yaml"])
+        os.mkdir(os.path.join(self.directory, "records"))
+        # zsh takes the slash away again at the end of a line.
+        self.assertEqual([word.rstrip("/") for word in
+                          self.shell.complete("klog daemon --data-dir reco")],
+                         ["daemon", "--data-dir", "records"])
+
+    def test_commands(self):
+        path = os.path.join(self.directory, "bin", "a-command-of-our-own")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n")
+        os.chmod(path, 0o755)
+        if self.command[0] == "zsh":
+            self.shell.write("rehash\n")
+        self.assertEqual(self.shell.complete("klog run -- a-command-of-o"),
+                         ["run", "--", "a-command-of-our-own"])
 
     def test_hostile_keys(self):
         lines = [{"topic": f"space{i}x/t", "key": key, "value": 1}
