@@ -82,18 +82,19 @@ void Strand::drop() {
 
 void Strand::run_waiting() {
     running_strand = this;
-    for (int round = 0; round < kRoundsMax; ++round) {
+    for (int round = 0;; ++round) {
         std::vector<std::function<void()>> work;
         std::uint32_t events = 0;
         {
             const MutexLock lock(mutex_);
-            work.swap(work_);
-            events = std::exchange(events_, 0);
-            if (work.empty() && events == 0) {
+            if (work_.empty() && events_ == 0) {
                 scheduled_ = false;
                 running_strand = nullptr;
                 return;
             }
+            if (round == kRoundsMax || IoLoop::others_wait()) break;
+            work.swap(work_);
+            events = std::exchange(events_, 0);
         }
         if (events != 0) on_events(events);
         for (const auto& piece : work) run(piece);
@@ -267,9 +268,6 @@ void IoLoop::wait_for_event() {
         ++idle_;
         if (depth_ == 0 && !stopping_) ::epoll_wait(epoll_, &event, 1, kForever);
         --idle_;
-    } else if (event.events != 0 && depth_ > 0 && idle_ > 0) {
-        // Who queued something meanwhile counted on this thread, which may be busy for long now.
-        wake_one();
     }
     take(event);
 }
@@ -278,6 +276,9 @@ void IoLoop::take(const epoll_event& event) {
     if (event.events == 0 || event.data.u64 == kWakeName) return;
     const Watch watch{static_cast<std::uint32_t>(event.data.u64),
                       static_cast<std::uint32_t>(event.data.u64 >> 32U)};
+    // Who queued something meanwhile may have counted on this thread, which can be busy for long
+    // now.
+    if (depth_ > 0 && idle_ > 0) wake_one();
     const std::shared_ptr<Strand> strand = owner(watch);
     if (strand && strand->add_events(event.events)) strand->run_waiting();
 }
