@@ -87,6 +87,11 @@ std::uint64_t SimEnv::calls(SimCall kind) const {
     return state_->calls_[static_cast<std::size_t>(kind)];
 }
 
+std::uint64_t SimEnv::calls_failed() const {
+    const MutexLock lock(state_->mutex_);
+    return state_->calls_failed_;
+}
+
 void SimEnv::advance(std::uint64_t micros) {
     const MutexLock lock(state_->mutex_);
     state_->monotonic_micros_ += micros;

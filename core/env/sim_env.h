@@ -103,6 +103,8 @@ public:
     // Since construction; failed ones count too.
     [[nodiscard]] std::uint64_t calls() const;
     [[nodiscard]] std::uint64_t calls(SimCall kind) const;
+    // How many calls failed because of inject() or a full disk, since construction.
+    [[nodiscard]] std::uint64_t calls_failed() const;
 
     // --- Clock. Each reading advances it by a microsecond. ---
 

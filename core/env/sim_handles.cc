@@ -54,6 +54,7 @@ Status SimFile::write_at(std::uint64_t offset, std::string_view data) {
     }
     content.write(offset, data.substr(0, state.fault_random_.below(room + 1)));
     if (!verdict.passes()) return verdict.error(SimCall::write, path_);
+    ++state.calls_failed_;
     return Error{Code::disk_full, "cannot write " + path_ + ": simulated disk full", {}};
 }
 
@@ -79,6 +80,7 @@ Status SimFile::truncate(std::uint64_t size) {
     SimContent& content = state.disk_.content(node_);
     const std::uint64_t old_size = content.size();
     if (size > old_size && state.room_for(content, old_size, size - old_size) < size - old_size) {
+        ++state.calls_failed_;
         return Error{Code::disk_full, "cannot truncate " + path_ + ": simulated disk full", {}};
     }
     content.truncate(size);

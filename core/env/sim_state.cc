@@ -48,6 +48,7 @@ std::optional<Code> SimEnv::State::fault_for(SimCall call, const std::string& pa
         if (fault.times == 0) continue;
         if (!fault_random_.chance(fault.per_million, 1'000'000)) continue;
         if (fault.times != SimFault::kForever) --fault.times;
+        ++calls_failed_;
         return fault.code;
     }
     return std::nullopt;

@@ -70,6 +70,7 @@ private:
     bool power_cut_ KLOG_GUARDED_BY(mutex_) = false;
     std::array<std::uint64_t, kSimCalls> calls_ KLOG_GUARDED_BY(mutex_){};
     std::uint64_t calls_total_ KLOG_GUARDED_BY(mutex_) = 0;
+    std::uint64_t calls_failed_ KLOG_GUARDED_BY(mutex_) = 0;
     // 2026-01-01T00:00:00Z
     std::int64_t wall_micros_ KLOG_GUARDED_BY(mutex_) = 1'767'225'600'000'000;
     std::uint64_t monotonic_micros_ KLOG_GUARDED_BY(mutex_) = 1'000'000;

@@ -1,6 +1,7 @@
 #include "daemon/config/config.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "daemon/config/setting_rules.h"
@@ -236,6 +237,15 @@ Result<Settings> load(const Sources& sources) {
     KLOG_TRY_ASSIGN(const std::vector<RankedFile> files, read_files(sources));
     KLOG_TRY(check_files(files));
     return Loader(sources, files).load();
+}
+
+Result<std::vector<std::string>> context_names(const Sources& sources) {
+    KLOG_TRY_ASSIGN(const std::vector<RankedFile> files, read_files(sources));
+    std::set<std::string> names;
+    for (const RankedFile& ranked : files) {
+        for (const YamlContext& context : ranked.file.contexts) names.insert(context.name);
+    }
+    return std::vector<std::string>(names.begin(), names.end());
 }
 
 bool is_secret(std::string_view name) {

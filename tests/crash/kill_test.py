@@ -26,7 +26,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from daemontest import LIMIT_SECONDS, Daemon, Place, UnixConnection  # noqa: E402
-from recorder import REFUSED, UNKNOWN, Book, Source, read_after  # noqa: E402
+from recorder import REFUSED, UNKNOWN, Book, Source, print_figures, read_after  # noqa: E402
 
 CYCLES = {"run": 50, "all": 300, "release": 5000}
 # A directory is left for a new one after so many cycles, so that reading all of it stays quick.
@@ -185,7 +185,7 @@ class Run:
         self.place = Place()
         self.directories = 0
         self.figures = dict.fromkeys(
-            ("acked", "refused", "unknown", "unknown and there", "killed while starting"), 0)
+            ("acked", "refused", "unknown", "unknown_and_there", "killed_while_starting"), 0)
         self.new_directory()
 
     def new_directory(self):
@@ -202,7 +202,7 @@ class Run:
         select.select([daemon.ready_fd], [], [], self.random.uniform(0, STARTUP_KILL_SECONDS_MAX))
         daemon.kill()
         os.unlink(daemon.log_path)
-        self.figures["killed while starting"] += 1
+        self.figures["killed_while_starting"] += 1
 
     def produce_and_kill(self):
         """Gives what was written; its outcome is settled by what the next start finds."""
@@ -239,7 +239,7 @@ class Run:
         """A retry with the same id finds out whether a write of unknown outcome is there."""
         for write in writes:
             there = write.ident in found
-            self.figures["unknown and there"] += there
+            self.figures["unknown_and_there"] += there
             # A version that was expected then is judged again only where nothing was written.
             write.expect = None
             status, _, body = daemon.request(
@@ -294,8 +294,7 @@ def main():
     finally:
         run.place.close()
     seconds = time.monotonic() - begun
-    figures = ", ".join(f"{name} {count}" for name, count in run.figures.items())
-    print(f"{cycles} cycles in {seconds:.1f} s: {figures}; lost, duplicated, out of order: 0")
+    print_figures("kill", cycles=cycles, seconds=seconds, **run.figures, violations=0)
     assert run.figures["acked"] > 10 * cycles, "too little was written to say anything"
     return 0
 

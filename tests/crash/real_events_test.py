@@ -153,6 +153,7 @@ def main():
                 stdout=subprocess.PIPE, check=True).stdout
             check(matching == int(wanted) > 0, f"{pattern}: {matching} records, jq {wanted!r}")
         daemon.stop()
+        print(f"figures: battery=events events={count} seconds={took:.1f} kills=1 violations=0")
         print(f"{count} events once each, in order, in {took:.2f} s with a kill and a restart; "
               f"{summary[0].decode().strip()}")
 

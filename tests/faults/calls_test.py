@@ -30,7 +30,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from daemontest import LIMIT_SECONDS, Daemon, Place, UnixConnection  # noqa: E402
-from recorder import ACKED, REFUSED, UNKNOWN, Book, Source, read_after  # noqa: E402
+from recorder import (ACKED, REFUSED, UNKNOWN, Book, Source, print_figures,  # noqa: E402
+                      read_after)
 
 SKIPPED = 77
 LIVES = {"run": 80, "all": 400, "release": 3000}
@@ -178,8 +179,8 @@ class Run:
         self.place = Place()
         self.directories = 0
         self.figures = dict.fromkeys(
-            ("faults", "acked", "refused", "unknown", "starts that failed", "short writes",
-             "failed syncs of the log"), 0)
+            ("faults", "acked", "refused", "unknown", "starts_that_failed", "short_writes",
+             "failed_syncs_of_the_log"), 0)
         self.by_kind = {}
         self.new_directory()
 
@@ -207,7 +208,7 @@ class Run:
         try:
             daemon = TracedDaemon(self.place, self.data_dir, trace, call, rule)
         except AssertionError as ended:
-            self.figures["starts that failed"] += 1
+            self.figures["starts_that_failed"] += 1
             assert fault != "EINTR", f"{rule}: {ended}"
             code = int(re.search(r"ended with (-?\d+)", str(ended)).group(1))
             assert code > 0 and code != 70, f"{kind} {rule}: {ended}"
@@ -228,7 +229,7 @@ class Run:
         happened = 0
         if kind.endswith(":short"):
             happened = sum(write.outcome != ACKED for write in life.writes) and 1
-            self.figures["short writes"] += happened
+            self.figures["short_writes"] += happened
             life.no_limit()
             # There is room again, and no start is needed: but where the limit lay before the
             # group, its undoing failed as well, and that is final.
@@ -236,7 +237,7 @@ class Run:
             life.work()
             assert final or life.writes[-1].outcome == ACKED, "no work after the limit was lifted"
         if kind == "fdatasync:EIO" and any(LOG_FILE.search(line) for line in injected(trace)):
-            self.figures["failed syncs of the log"] += 1
+            self.figures["failed_syncs_of_the_log"] += 1
             life.after_a_failed_sync()
         if self.random.random() < 0.5 and not kind.endswith(":EINTR"):
             daemon.kill()
@@ -311,13 +312,12 @@ def main():
                 run.new_directory()
     finally:
         run.place.close()
-    figures = ", ".join(f"{name} {count}" for name, count in run.figures.items())
-    print(f"{lives} lives in {time.monotonic() - begun:.1f} s: {figures}; lost, duplicated, out of "
-          "order: 0")
+    print_figures("faults", lives=lives, seconds=time.monotonic() - begun, **run.figures,
+                  violations=0)
     print("faults of each kind: " + ", ".join(f"{k} {n}" for k, n in sorted(run.by_kind.items())))
     assert run.figures["faults"] >= lives / 4, "too few calls failed to say anything"
     if only == "fdatasync:EIO":
-        assert run.figures["failed syncs of the log"] > 0, "the log was never synced"
+        assert run.figures["failed_syncs_of_the_log"] > 0, "the log was never synced"
     return 0
 
 

@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from checker import (ABSENT, CONFLICT, DELETED, LIVE, NEVER, OK, OPEN, READ, REFUSED,  # noqa: E402
                      WRITE, Broken, Operation, Version, check)
 from daemontest import LIMIT_SECONDS, Daemon, Place, UnixConnection  # noqa: E402
+from recorder import print_figures  # noqa: E402
 
 SECONDS = {"run": 15, "all": 60, "release": 900}
 PROCESSES = 5
@@ -247,9 +248,10 @@ def run(place, seed, seconds):
     flat = [operation for history in operations.values() for operation in history]
     counts = collections.Counter(operation.outcome if operation.kind == WRITE else READ
                                  for operation in flat)
-    print(f"history: {seconds} s, {lives.kills} kills, {len(operations)} keys, {versions} versions, "
-          f"{counts[OK]} acked writes, {counts[CONFLICT]} conflicts, {counts[OPEN]} unanswered, "
-          f"{counts[REFUSED]} refused, {counts[READ]} reads; violations 0")
+    print_figures("history", seconds=seconds, kills=lives.kills, keys=len(operations),
+                  versions=versions, acked=counts[OK], conflicts=counts[CONFLICT],
+                  unanswered=counts[OPEN], refused=counts[REFUSED], reads=counts[READ],
+                  violations=0)
     assert counts[OK] > 20 * seconds and counts[CONFLICT] > seconds and counts[OPEN] > 0, \
         "too little happened to say anything"
 

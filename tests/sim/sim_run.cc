@@ -17,6 +17,7 @@ bool SimRun::run() {
     for (std::uint64_t i = 0; i < lives && ok(); ++i) life();
     if (ok()) last_life();
     counts_.records = model_.head();
+    counts_.faults = env_.calls_failed();
     return ok();
 }
 

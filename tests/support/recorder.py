@@ -11,6 +11,13 @@ import threading
 ACKED, REFUSED, UNKNOWN = "acked", "refused", "unknown"
 
 
+def print_figures(battery, **figures):
+    """The line that tests/report reads."""
+    words = [f"{name}={round(value, 1) if isinstance(value, float) else value}"
+             for name, value in figures.items()]
+    print(f"figures: battery={battery}", *words, flush=True)
+
+
 class Write:
     """One record that a producer sent, and what is known of its outcome."""
 

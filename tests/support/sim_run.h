@@ -27,6 +27,7 @@ struct SimCounts {
     std::uint64_t overlapped = 0;  // batches judged while a group was being synced
     std::uint64_t resumed = 0;     // work went on after faults without a start
     std::uint64_t records = 0;
+    std::uint64_t faults = 0;  // calls of the disk that failed
     std::uint64_t files = 0;
     std::uint64_t runs_most = 0;
 };
