@@ -297,6 +297,8 @@ void Verification::check_disposable(const Listed& listed, const Check& check) {
         file.bytes = bytes.value();
     } else if (bytes.error().code == Code::not_found) {
         file.finding = FileFinding::vanished;
+    } else if (bytes.error().code == Code::locked) {
+        file.note = "somebody else holds it just now: " + bytes.error().message;
     } else {
         file.finding = FileFinding::damaged;
         file.error = std::move(bytes).error();
