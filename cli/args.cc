@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/suggest.h"
 
@@ -244,6 +245,26 @@ void add_operands(CLI::App& app, std::vector<std::string>& operands) {
     });
 }
 
+std::vector<OptionInfo> options_of(const Verb* verb) {
+    Globals globals;
+    const auto app = make_app("klog");
+    Run run;  // owns what the verb's options write into
+    if (verb != nullptr) run = verb->add(*app);
+    add_globals(*app, globals);
+    std::vector<OptionInfo> found;
+    for (const CLI::Option* option : app->get_options()) {
+        if (option->get_lnames().empty()) continue;
+        OptionInfo info;
+        info.name = option->get_lnames().front();
+        if (!option->get_snames().empty()) info.letter = option->get_snames().front().front();
+        if (option->get_items_expected_max() > 0) info.value = option->get_type_name();
+        info.description = option->get_description();
+        info.repeats = option->get_items_expected_max() > 1;
+        found.push_back(std::move(info));
+    }
+    return found;
+}
+
 Result<std::string> help_text(const std::string& name) {
     if (name.empty()) {
         Globals globals;
@@ -261,6 +282,15 @@ Result<std::string> help_text(const std::string& name) {
 
 Result<Parsed> parse_args(const std::vector<std::string>& args, Context& context) {
     Parsed parsed;
+    if (!args.empty() && args[0] == kCompleteVerb) {
+        // What follows are words of somebody's command line and no arguments of this one.
+        parsed.verb = &complete_verb();
+        parsed.run = [words = std::vector<std::string>(args.begin() + 1, args.end())](
+                         Context& around) -> Result<int> {
+            return print_completion(words, around);
+        };
+        return parsed;
+    }
     Globals globals;
     const auto before = make_app("klog");
     add_globals(*before, globals);

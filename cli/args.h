@@ -27,6 +27,18 @@ struct Parsed {
 // Any number of operands, each taken as it is written (CLI11 alone would split "[1,2]" in two).
 void add_operands(CLI::App& app, std::vector<std::string>& operands);
 
+// An option as completion sees it.
+struct OptionInfo {
+    std::string name;    // long, without its dashes
+    char letter = '\0';  // '\0': it has no short name
+    std::string value;   // the value's name, such as "N"; empty: it takes none
+    std::string description;
+    bool repeats = false;
+};
+
+// The options of a verb, its own ones first; the global ones alone where verb is nullptr.
+[[nodiscard]] std::vector<OptionInfo> options_of(const Verb* verb);
+
 // The help of one verb; of klog itself where name is empty. Errors: usage (no such verb).
 [[nodiscard]] Result<std::string> help_text(const std::string& name);
 

@@ -42,7 +42,7 @@ std::string format_overview(const CLI::App& app) {
         text += "  " + pad(std::string(verb.name), 12) + std::string(verb.summary) + "\n";
     }
     text += "\nGLOBAL OPTIONS\n" + format_group(app, true);
-    text += "\n`klog help VERB` shows a verb's options and examples.\n";
+    text += "\n`klog help VERB` shows a verb's options and examples, `man klog` the rest.\n";
     return text;
 }
 
@@ -55,6 +55,7 @@ std::string format_help(const Verb& verb, const CLI::App& app) {
     if (!own.empty()) text += "\nOPTIONS\n" + own;
     text += "\nGLOBAL OPTIONS\n" + format_group(app, true);
     if (!verb.examples.empty()) text += "\nEXAMPLES\n" + std::string(verb.examples);
+    text += "\n`man klog-" + std::string(verb.name) + "` says it all.\n";
     return text;
 }
 

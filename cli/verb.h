@@ -53,6 +53,7 @@ Verb topics_verb();
 Verb head_verb();
 Verb bench_verb();
 Verb config_verb();
+Verb completion_verb();
 Verb doctor_verb();
 Verb help_verb();
 Verb verify_verb();

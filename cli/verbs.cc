@@ -20,6 +20,7 @@ std::span<const Verb> verbs() {
         doctor_verb(),
         bench_verb(),
         config_verb(),
+        completion_verb(),
         version_verb(),
         help_verb(),
     };

@@ -108,6 +108,9 @@ private:
         options.writer_version = options_.version;
         auto store = Store::open(*env_, options);
         if (!store && store.error().code == Code::locked) return held_by_another();
+        if (!store && store.error().code == Code::not_allowed && store.error().hint.empty()) {
+            store.error().hint = "another --data-dir, or its owner and mode: ls -ld " + data_dir_;
+        }
         if (!store) return std::move(store).error();
         store_ = std::move(*store);
         // Only people read it, and a full disk must not keep the store from being read.

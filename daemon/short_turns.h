@@ -5,9 +5,10 @@
 namespace klog {
 
 // Asks for short turns on a processor, for the calling thread. A thread that serves requests runs
-// for some microseconds and waits again; with the usual turns of some milliseconds, Linux from 6.6 on
-// lets it wait behind whoever computes, and a sync that is over is noticed late. Its share of the
-// processor stays the same. Older kernels, and sandboxes that forbid the call, leave all as it was.
+// for some microseconds and waits again; with the usual turns of some milliseconds, Linux from 6.6
+// on lets it wait behind whoever computes, and a sync that is over is noticed late. Its share of
+// the processor stays the same. Older kernels, and sandboxes that forbid the call, leave all as it
+// was.
 void ask_for_short_turns();
 
 }  // namespace klog

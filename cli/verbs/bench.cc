@@ -1,11 +1,10 @@
 #include <fmt/format.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <thread>

@@ -1,5 +1,7 @@
 #include "log/pipeline.h"
 
+#include <memory>
+#include <new>
 #include <utility>
 
 #include "base/assert.h"
@@ -7,6 +9,10 @@
 
 namespace klog {
 namespace {
+
+constexpr std::uint64_t kMemoryCheckedFromBytes = 1U << 20U;
+// A frame, and the two of it that there are while it grows.
+constexpr std::uint64_t kFrameCopiesMax = 3;
 
 void answer(WriteBatch::Prepared& prepared, WriteBatch& batch, WriteResult::Outcome outcome,
             const Error& error) {
@@ -82,6 +88,20 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
     return error;
 }
 
+// Whether there is room for the frame that a large batch becomes, and for its growth, as long as
+// nothing was judged that would have to be taken back.
+std::optional<Error> Pipeline::check_memory(const WriteBatch::Prepared& prepared) {
+    if (prepared.bytes < kMemoryCheckedFromBytes) return std::nullopt;
+    try {
+        const std::unique_ptr<char[]> room(new char[prepared.bytes * kFrameCopiesMax]);
+        *static_cast<volatile char*>(room.get()) = 0;  // or a compiler leaves both calls out
+        return std::nullopt;
+    } catch (const std::bad_alloc&) {
+        return Error{Code::backpressure, "there is not enough memory for this request",
+                     "try again later"};
+    }
+}
+
 std::optional<Error> Pipeline::refusal(const WriteBatch& batch, bool may_wait) const {
     if (failed()) return sync_failed_earlier();
     if (stopping_) return Error{Code::stopping, "the log is being closed", "try again later"};
@@ -102,7 +122,7 @@ bool Pipeline::open_is_full() const {
     return open_->sealed || open_->bytes >= group_bytes_max_ || held_back_;
 }
 
-void Pipeline::judge(std::unique_ptr<WriteBatch> batch) {
+void Pipeline::judge(std::unique_ptr<WriteBatch> batch) noexcept {
     LogCore& log = *logs_[static_cast<std::size_t>(batch->prepared->log)];
     if (batch->prepared->runs_generation != log.runs->generation() ||
         batch->prepared->evictions != log.sequencer.memtable().evictions) {
@@ -124,6 +144,7 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
     batch->prepared->log = log;
     prepare_batch(*batch, wal_.hash_key(), value_bytes_max_);
     std::optional<Error> error = look_up_runs(*logs_[static_cast<std::size_t>(log)], *batch);
+    if (!error) error = check_memory(*batch->prepared);
     const bool may_wait = !held_back_ || !relieve || relieve();
     bool leads = false;
     {
@@ -164,7 +185,7 @@ void Pipeline::admit_waiting() {
     }
 }
 
-void Pipeline::lead() {
+void Pipeline::lead() noexcept {
     do {
         commit_one();
     } while (hand_on());
@@ -283,7 +304,7 @@ Pipeline::Batches Pipeline::give_up(Group& group, const CommitResult& result) {
     return batches;
 }
 
-void Pipeline::commit_one() {
+void Pipeline::commit_one() noexcept {
     std::unique_ptr<Group> group;
     {
         MutexLock lock(mutex_);

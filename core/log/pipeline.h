@@ -91,15 +91,18 @@ private:
         KLOG_EXCLUDES(mutex_);
     [[nodiscard]] std::vector<bool> known_in_memory(LogCore& log, WriteBatch& batch) const
         KLOG_REQUIRES(mutex_);
-    void judge(std::unique_ptr<WriteBatch> batch) KLOG_REQUIRES(mutex_);
+    // These change what the log knows step by step: out of memory in between they end the process,
+    // and the next start finds what was acknowledged, instead of going on with half a change.
+    void judge(std::unique_ptr<WriteBatch> batch) noexcept KLOG_REQUIRES(mutex_);
     void admit_waiting() KLOG_REQUIRES(mutex_);
     [[nodiscard]] bool open_is_full() const KLOG_REQUIRES(mutex_);
     [[nodiscard]] bool has_work() const KLOG_REQUIRES(mutex_);
+    [[nodiscard]] static std::optional<Error> check_memory(const WriteBatch::Prepared& prepared);
     [[nodiscard]] std::optional<Error> refusal(const WriteBatch& batch, bool may_wait) const
         KLOG_REQUIRES(mutex_);
 
-    void lead() KLOG_EXCLUDES(mutex_);
-    void commit_one() KLOG_EXCLUDES(mutex_);
+    void lead() noexcept KLOG_EXCLUDES(mutex_);
+    void commit_one() noexcept KLOG_EXCLUDES(mutex_);
     [[nodiscard]] CommitResult write(Group& group);
     void publish(Group& group) KLOG_EXCLUDES(mutex_);
     [[nodiscard]] Batches give_up(Group& group, const CommitResult& result) KLOG_EXCLUDES(mutex_);

@@ -33,7 +33,7 @@ std::optional<Error> bad_record(const WriteRecord& record, std::uint64_t value_b
     if (is_reserved_topic(record.topic) && !internal) {
         return Error{Code::reserved_topic,
                      "topics that begin with \"$\" are klog's own and cannot be written",
-                     {}};
+                     "begin the topic with another character"};
     }
     if (record.has_key) {
         if (Status status = check_key(record.key); !status) return std::move(status).error();
@@ -52,10 +52,11 @@ std::optional<Error> bad_record(const WriteRecord& record, std::uint64_t value_b
         return Error{Code::headers_too_large, "headers have at most 64 KiB together", {}};
     }
     if (!record.has_key && record.expect.form != Expect::Form::any) {
-        return Error{Code::bad_record, "an expected version needs a key", {}};
+        return Error{Code::bad_record, "an expected version needs a key",
+                     "name the entity: -k KEY"};
     }
     if (!record.has_key && record.kind == Kind::tombstone) {
-        return Error{Code::bad_record, "a tombstone needs a key", {}};
+        return Error{Code::bad_record, "a tombstone needs a key", "name the entity: -k KEY"};
     }
     if (!internal && record.kind != Kind::plain && record.kind != Kind::tombstone) {
         return Error{Code::bad_record, "this version writes plain records and tombstones only", {}};

@@ -55,9 +55,9 @@ Fault explain_topic(std::string_view topic, std::size_t at) {
         return {at, fmt::format("it has more than {} levels", Limits::kTopicLevelsMax), ""};
     }
     Fault fault{at, grammar::why_not_in_level(topic, at), ""};
-    if (grammar::class_of(topic[at]) == ByteClass::wildcard) {
-        fault.hint = "wildcards are for filters; a record has one topic";
-    }
+    fault.hint = grammar::class_of(topic[at]) == ByteClass::wildcard
+                     ? "wildcards are for filters; a record has one topic"
+                     : "a level is UTF-8 text without control characters and white space";
     return fault;
 }
 
@@ -76,7 +76,9 @@ bool is_reserved_topic(std::string_view topic) { return topic.starts_with('$'); 
 
 Status check_key(std::string_view key) {
     const auto refuse = [key](std::size_t at, std::string why) -> Status {
-        return grammar::to_error(Code::bad_key, key, "key", {at, std::move(why), ""});
+        return grammar::to_error(
+            Code::bad_key, key, "key",
+            {at, std::move(why), "a key is 1 to 1024 bytes of UTF-8 without control characters"});
     };
     if (key.empty()) return refuse(0, "it is empty");
     const std::size_t end = std::min(key.size(), Limits::kKeyBytesMax);

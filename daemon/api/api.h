@@ -14,6 +14,9 @@ namespace klog::api {
 
 struct ApiOptions {
     std::uint64_t value_bytes_max = Limits::kValueBytesDefault;
+    // What the bodies of all requests may hold in memory together; past it requests are answered
+    // 503. Unit: bytes. Default: 256 MiB. At least four of the longest values.
+    std::uint64_t bodies_bytes_max = 256ULL << 20U;
     bool ephemeral = false;  // "durable" is "none"
     std::string version;
     // Server figures for /metrics; may be empty.

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "daemon/api/api.h"
+#include "daemon/api/body_budget.h"
 #include "daemon/http/exchange.h"
 #include "klog/log.h"
 
@@ -22,6 +23,7 @@ struct Context {
     Store& store;
     Log& log;
     ApiOptions options;
+    std::shared_ptr<BodyBudget> bodies;
 
     // What acknowledgements name as their level.
     [[nodiscard]] std::string_view durable() const { return options.ephemeral ? "none" : "local"; }

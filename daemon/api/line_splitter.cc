@@ -40,31 +40,46 @@ void LineSplitter::carry_on(std::size_t begin, std::size_t end) {
 }
 
 std::optional<Line> LineSplitter::cut() {
-    Line line;
-    std::size_t end = std::string::npos;
-    if (chunk_ != nullptr) end = chunk_->find('\n', at_);
+    if (skipping_ && chunk_ != nullptr) {
+        const std::size_t end = chunk_->find('\n', at_);
+        skipping_ = end == std::string::npos;
+        at_ = skipping_ ? chunk_->size() : end + 1;
+    }
     const std::size_t begin = at_;
+    const std::size_t end = chunk_ == nullptr ? std::string::npos : chunk_->find('\n', at_);
     if (end == std::string::npos) {  // no whole line is left in the chunk
         if (chunk_ != nullptr && begin < chunk_->size()) carry_on(begin, chunk_->size());
         chunk_.reset();
+        // A line that is too long may have no end at all.
+        if (dropping_) {
+            skipping_ = true;
+            return take_carry();
+        }
         if (!last_ || carry_ == nullptr) return std::nullopt;
-    } else {
-        at_ = end + 1;
-        if (carry_ != nullptr) carry_on(begin, end);
+        return take_carry();
     }
-    line.number = ++number_;
+    at_ = end + 1;
     if (carry_ != nullptr) {
-        line.owner = std::move(carry_);
-        carry_.reset();
-        line.too_long = std::exchange(dropping_, false);
-        line.data = line.owner->data();
-        line.size = line.owner->size();
-        return line;
+        carry_on(begin, end);
+        return take_carry();
     }
+    Line line;
+    line.number = ++number_;
     line.owner = chunk_;
     line.data = chunk_->data() + begin;
     line.size = end - begin;
     line.too_long = line.size > line_bytes_max_;
+    return line;
+}
+
+Line LineSplitter::take_carry() {
+    Line line;
+    line.number = ++number_;
+    line.owner = std::move(carry_);
+    carry_.reset();
+    line.too_long = std::exchange(dropping_, false);
+    line.data = line.owner->data();
+    line.size = line.owner->size();
     return line;
 }
 

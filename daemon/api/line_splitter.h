@@ -13,7 +13,7 @@ struct Line {
     std::uint64_t number = 0;  // from 1, empty ones counted
     char* data = nullptr;      // without its line feed; may be changed in place
     std::size_t size = 0;
-    bool too_long = false;               // the line was dropped: data is null
+    bool too_long = false;               // dropped, and told as soon as that is clear
     std::shared_ptr<std::string> owner;  // holds data
 };
 
@@ -30,18 +30,22 @@ public:
     [[nodiscard]] std::optional<Line> next();
 
     [[nodiscard]] bool ended() const { return last_ && chunk_ == nullptr && carry_ == nullptr; }
+    // Bytes of a line whose end has not come yet.
+    [[nodiscard]] std::size_t carried() const { return carry_ == nullptr ? 0 : carry_->size(); }
     // The number of the line that next() gave last, or is in the middle of.
     [[nodiscard]] std::uint64_t number() const { return number_; }
 
 private:
     [[nodiscard]] std::optional<Line> cut();
+    [[nodiscard]] Line take_carry();
     void carry_on(std::size_t begin, std::size_t end);
 
     std::size_t line_bytes_max_;
     std::shared_ptr<std::string> chunk_;  // being cut
     std::size_t at_ = 0;                  // in chunk_
     std::shared_ptr<std::string> carry_;  // a line whose end has not come yet
-    bool dropping_ = false;               // carry_ grew too long: skip to the next line feed
+    bool dropping_ = false;               // the line grew too long
+    bool skipping_ = false;               // and was told: skip to the next line feed
     bool last_ = false;
     std::uint64_t number_ = 0;
 };

@@ -84,6 +84,8 @@ void handle_metrics(const Context& context, const ExchangePtr& exchange) {
     text.info(context.options.version);
     add_log(text, context.log.stats());
     add_store(text, context.store.stats());
+    text.gauge("klog_http_bodies_bytes", "What the bodies of requests hold in memory.",
+               context.bodies->held());
     if (context.options.server_stats) add_server(text, context.options.server_stats());
     http::Response response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";

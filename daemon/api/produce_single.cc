@@ -20,7 +20,8 @@ public:
         : context_(context),
           exchange_(std::move(exchange)),
           options_(std::move(options)),
-          encoding_(encoding) {}
+          encoding_(encoding),
+          share_(context.bodies) {}
 
     void start() {
         const auto length = exchange_->request().content_length;
@@ -51,6 +52,10 @@ private:
 
     void take(Result<http::BodyChunk> chunk) {
         if (!chunk) return answer_error(exchange_, chunk.error());
+        const std::size_t more = chunk->bytes == nullptr ? 0 : chunk->bytes->size();
+        if (!share_.hold((body_ == nullptr ? 0 : body_->size()) + more)) {
+            return answer_error(exchange_, context_.bodies->refusal());
+        }
         if (body_ == nullptr) {
             body_ = std::move(chunk->bytes);
         } else if (chunk->bytes != nullptr) {
@@ -160,6 +165,7 @@ private:
     ExchangePtr exchange_;
     SingleOptions options_;
     Encoding encoding_;
+    BodyBudget::Share share_;
     std::shared_ptr<std::string> body_;
     int stale_retries_ = 0;
 };

@@ -26,6 +26,7 @@ constexpr std::size_t kUnitsBytesMax = 4 * 1024 * 1024;
 // What an envelope may hold besides its value: topic, key, id and headers, escaped.
 constexpr std::size_t kEnvelopeBytesMax = 128 * 1024;
 constexpr int kStaleRetriesMax = 3;
+constexpr std::string_view kLargerValues = "klog daemon --value-bytes-max";
 constexpr std::size_t kUnreadAcksBytesMax = 1024 * 1024;
 constexpr std::chrono::milliseconds kUnreadAcksTimeout{30'000};
 
@@ -50,7 +51,8 @@ public:
           splitter_(context.options.value_bytes_max / 3 * 4 + kEnvelopeBytesMax),
           report_(options_.summary, options_.skip_errors, options_.session_line - 1),
           stream_(std::make_shared<WriteStream>()),
-          settings_seq_(context.log.settings_seq()) {
+          settings_seq_(context.log.settings_seq()),
+          share_(context.bodies) {
         stream_->stop_on_error = !options_.skip_errors;
         stream_->session = options_.session;
     }
@@ -78,7 +80,7 @@ private:
             if (submit_unit()) continue;
             if (splitter_.ended()) {
                 input_ended_ = true;
-            } else if (!input_ended_) {
+            } else if (!input_ended_ && may_hold_more()) {
                 read_more();
             }
         }
@@ -86,7 +88,20 @@ private:
         if (input_ended_ && units_.empty()) finish();
     }
 
+    // Where all bodies together hold too much, what is under way comes back before more is read.
+    [[nodiscard]] bool may_hold_more() {
+        if (share_.hold(units_bytes_ + splitter_.carried())) return true;
+        if (units_.empty()) {
+            end_with(context_.bodies->refusal());
+        } else {
+            held_back_ = true;
+        }
+        return false;
+    }
+
     [[nodiscard]] bool has_room() {
+        if (held_back_ && !units_.empty()) return false;
+        held_back_ = false;
         if (units_.size() >= kUnitsMax || units_bytes_ >= kUnitsBytesMax) return false;
         if (options_.summary || exchange_->unsent_bytes() <= kUnreadAcksBytesMax) return true;
         wait_for_reader();
@@ -192,7 +207,7 @@ private:
             return Error{Code::value_too_large,
                          fmt::format("the line is longer than a value of {} bytes can make it",
                                      context_.options.value_bytes_max),
-                         {}};
+                         std::string(kLargerValues)};
         }
         if (options_.envelope) {
             return json::parse_envelope(line.data, line.size, context_.options.value_bytes_max,
@@ -203,7 +218,7 @@ private:
             return Error{Code::value_too_large,
                          fmt::format("the value holds {} bytes, at most {} are allowed",
                                      record.value.size(), context_.options.value_bytes_max),
-                         {}};
+                         std::string(kLargerValues)};
         }
         record.headers = options_.headers;
         record.topic = options_.topic.text();
@@ -372,6 +387,8 @@ private:
     std::uint64_t settings_seq_;
     std::deque<std::shared_ptr<Unit>> units_;  // in the order of their lines
     std::size_t units_bytes_ = 0;
+    BodyBudget::Share share_;
+    bool held_back_ = false;  // until the units that are under way are answered
     bool pumping_ = false;
     bool reading_ = false;
     bool input_ended_ = false;  // nothing more is handed to the log

@@ -1,6 +1,7 @@
 // Paths to handlers, and what holds for every answer.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -44,9 +45,15 @@ bool matches(std::string_view pattern, std::span<const std::string> segments) {
     return pattern.empty() && !segments.empty();
 }
 
+// However large one value may be, so many of them find room.
+constexpr std::uint64_t kLargestBodiesMin = 4;
+
 class Api final : public http::Handler {
 public:
-    Api(Store& store, const ApiOptions& options) : context_{store, store.default_log(), options} {
+    Api(Store& store, const ApiOptions& options)
+        : context_{store, store.default_log(), options,
+                   std::make_shared<BodyBudget>(std::max(
+                       options.bodies_bytes_max, options.value_bytes_max * kLargestBodiesMin))} {
         if (!context_.options.now) {
             env_ = make_posix_env();
             context_.options.now = [this] { return env_->now(); };

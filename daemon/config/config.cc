@@ -1,6 +1,7 @@
 #include "daemon/config/config.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "daemon/config/setting_rules.h"
@@ -84,7 +85,7 @@ Status check_entry(const YamlFile& file, const YamlEntry& entry, bool in_context
         const std::string where = in_context ? " in a context" : "";
         const std::string near = nearest_name(entry.name, names);
         return at_line(file, entry.line, "there is no setting " + entry.name + where,
-                       near.empty() ? "" : "did you mean " + near + "?");
+                       near.empty() ? "klog config show lists them" : "did you mean " + near + "?");
     }
     if (entry.list && !rule->repeats) {
         return at_line(file, entry.line, entry.name + " takes one value");
@@ -236,6 +237,15 @@ Result<Settings> load(const Sources& sources) {
     KLOG_TRY_ASSIGN(const std::vector<RankedFile> files, read_files(sources));
     KLOG_TRY(check_files(files));
     return Loader(sources, files).load();
+}
+
+Result<std::vector<std::string>> context_names(const Sources& sources) {
+    KLOG_TRY_ASSIGN(const std::vector<RankedFile> files, read_files(sources));
+    std::set<std::string> names;
+    for (const RankedFile& ranked : files) {
+        for (const YamlContext& context : ranked.file.contexts) names.insert(context.name);
+    }
+    return std::vector<std::string>(names.begin(), names.end());
 }
 
 bool is_secret(std::string_view name) {

@@ -44,6 +44,9 @@ struct Sources {
 // value on the command line), no_input (--config F is missing).
 [[nodiscard]] Result<Settings> load(const Sources& sources);
 
+// The contexts that load() would know, sorted, each once. Errors: as load().
+[[nodiscard]] Result<std::vector<std::string>> context_names(const Sources& sources);
+
 // True: its value is never to be shown.
 [[nodiscard]] bool is_secret(std::string_view name);
 

@@ -93,15 +93,20 @@ void Connection::turn(const std::function<void()>& work) {
 
 // A handler that runs out of memory, or has a bug that throws, loses its request and no more.
 void Connection::guarded(const std::function<void()>& work) {
-    Error error;
     try {
         work();
-        return;
     } catch (const std::bad_alloc&) {
-        error = Error{Code::backpressure, "there is not enough memory for this request", ""};
+        out_of_memory();
     } catch (const std::exception& exception) {
-        error = Error{Code::bug, std::string("the request failed: ") + exception.what(), ""};
+        give_up({Code::bug, std::string("the request failed: ") + exception.what(), ""});
     }
+}
+
+void Connection::out_of_memory() {
+    give_up({Code::backpressure, "there is not enough memory for this request", ""});
+}
+
+void Connection::give_up(const Error& error) {
     if (phase_ == Phase::exchange && !exchange_->answered_ && !exchange_->streaming_) {
         keep_alive_ = false;
         exchange_->respond(problem(error));
@@ -112,7 +117,7 @@ void Connection::guarded(const std::function<void()>& work) {
 
 void Connection::settle() {
     int steps = 0;
-    while (step()) {
+    while (try_step()) {
         if (++steps < kStepsPerTurnMax && !IoLoop::others_wait()) continue;
         post([] {});
         return;
@@ -120,6 +125,16 @@ void Connection::settle() {
     if (phase_ == Phase::closed) return;
     arm_waits();
     arm_timer();
+}
+
+// Room for what is received may be missing as well.
+bool Connection::try_step() {
+    try {
+        return step();
+    } catch (const std::bad_alloc&) {
+        out_of_memory();
+        return true;
+    }
 }
 
 // One thing that can be done now; false if all waits for something.
@@ -162,7 +177,10 @@ bool Connection::send_out() {
     }
     writable_ = false;
     if (sent > 0 || write_deadline_ == kNever) {
-        write_deadline_ = std::chrono::steady_clock::now() + limits_.write_timeout;
+        // Who is still sending may not read meanwhile. The handler has a limit for that; what it
+        // then says is there for as long again.
+        const int times = phase_ == Phase::exchange && !body_.done() ? 2 : 1;
+        write_deadline_ = std::chrono::steady_clock::now() + times * limits_.write_timeout;
     }
     return true;
 }

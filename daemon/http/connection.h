@@ -62,7 +62,7 @@ private:
     static constexpr std::size_t kAheadBytesMax = 8 * 1024;
     // A turn gives its thread to others after so many steps.
     static constexpr int kStepsPerTurnMax = 64;
-    static constexpr std::size_t kReadBytesMin = 16 * 1024;
+    static constexpr std::size_t kReadBytesMin = 4 * 1024;
     static constexpr std::size_t kReadBytesFirst = 64 * 1024;
 
     enum class Phase { head, exchange, skip_body, linger, closed };
@@ -74,7 +74,10 @@ private:
     // connection.cc: turns.
     void guarded(const std::function<void()>& work);
     void settle();
+    bool try_step();
     bool step();
+    void out_of_memory();
+    void give_up(const Error& error);
     bool send_out();
     void arm_waits();
     void arm_timer();

@@ -1,5 +1,7 @@
 #include "daemon/http/exchange_impl.h"
 
+#include <exception>
+
 #include "base/assert.h"
 #include "daemon/http/response_head.h"
 
@@ -139,7 +141,15 @@ void ExchangeImpl::post(std::function<void()> work) {
 void ExchangeImpl::run_blocking(std::function<void()> work, std::function<void()> then) {
     connection_->core_->run_blocking(
         [connection = connection_, work = std::move(work), then = std::move(then)]() mutable {
-            work();
+            try {
+                work();
+            } catch (const std::exception&) {
+                // It costs this request and no more, as on the strand: see Connection::guarded.
+                connection->post([failed = std::current_exception()] {
+                    std::rethrow_exception(failed);
+                });
+                return;
+            }
             connection->post(std::move(then));
         });
 }

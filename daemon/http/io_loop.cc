@@ -82,18 +82,19 @@ void Strand::drop() {
 
 void Strand::run_waiting() {
     running_strand = this;
-    for (int round = 0; round < kRoundsMax; ++round) {
+    for (int round = 0;; ++round) {
         std::vector<std::function<void()>> work;
         std::uint32_t events = 0;
         {
             const MutexLock lock(mutex_);
-            work.swap(work_);
-            events = std::exchange(events_, 0);
-            if (work.empty() && events == 0) {
+            if (work_.empty() && events_ == 0) {
                 scheduled_ = false;
                 running_strand = nullptr;
                 return;
             }
+            if (round == kRoundsMax || IoLoop::others_wait()) break;
+            work.swap(work_);
+            events = std::exchange(events_, 0);
         }
         if (events != 0) on_events(events);
         for (const auto& piece : work) run(piece);
@@ -202,14 +203,15 @@ bool IoLoop::others_wait() { return left_to_this_thread; }
 // An io thread that queues one strand takes it itself, as soon as it returns: that is sooner than
 // another thread would wake up. What comes on top is for others.
 void IoLoop::enqueue(std::shared_ptr<Strand> strand) {
-    bool stopped = false;
     {
         const MutexLock lock(mutex_);
-        stopped = stopping_;
-        if (!stopped) queue_.push_back(std::move(strand));
+        if (!stopping_) {
+            queue_.push_back(std::move(strand));
+            strand.reset();
+        }
         depth_ = queue_.size();
     }
-    if (stopped) {
+    if (strand) {
         strand->drop();
         return;
     }
@@ -274,6 +276,9 @@ void IoLoop::take(const epoll_event& event) {
     if (event.events == 0 || event.data.u64 == kWakeName) return;
     const Watch watch{static_cast<std::uint32_t>(event.data.u64),
                       static_cast<std::uint32_t>(event.data.u64 >> 32U)};
+    // Who queued something meanwhile may have counted on this thread, which can be busy for long
+    // now.
+    if (depth_ > 0 && idle_ > 0) wake_one();
     const std::shared_ptr<Strand> strand = owner(watch);
     if (strand && strand->add_events(event.events)) strand->run_waiting();
 }

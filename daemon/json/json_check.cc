@@ -23,7 +23,8 @@ Error pointer_error(const std::vector<std::string>& pointer, std::string_view wh
             }
         }
     }
-    return {Code::bad_record, fmt::format("the value has {} at '{}'", what, spelt), {}};
+    return {Code::bad_record, fmt::format("the value has {} at '{}'", what, spelt),
+            "a string or a number has to stand there"};
 }
 
 // Moves to the member of that name; the last one where it stands several times.

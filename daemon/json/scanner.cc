@@ -118,7 +118,7 @@ Error Scanner::error() const {
     }
     return {Code::bad_json,
             fmt::format("{} (line {}, column {})", what, line_, at_ - line_begin_ + 1),
-            {}};
+            at_ == end_ && at_ != begin_ ? "was the input cut short?" : ""};
 }
 
 bool Scanner::scan_escape() {

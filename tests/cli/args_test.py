@@ -9,7 +9,7 @@ import unittest
 import klogtest
 
 VERBS = ["daemon", "run", "produce", "tail", "get", "history", "keys", "topics", "head", "config",
-         "version", "help"]
+         "completion", "version", "help"]
 
 
 class Args(klogtest.Case):
@@ -108,7 +108,7 @@ class Examples(klogtest.Case):
     def test_examples(self):
         # Produce comes first: its records are what the others look at.
         for verb in ["produce", "get", "history", "keys", "topics", "head", "version", "help",
-                     "config", "tail"]:
+                     "config", "completion", "tail"]:
             text = self.klog("help", verb).stdout.decode()
             examples = re.findall(r"(?m)^  \$ (.+)$", text)
             self.assertTrue(examples, f"{verb} has no examples")
@@ -122,7 +122,8 @@ class Examples(klogtest.Case):
                         continue
                     done = self.run_example(example)
                     self.assertEqual(done.returncode, 0, done.stderr)
-                    self.assertNotEqual(done.stdout + done.stderr, b"")
+                    if ">" not in example:
+                        self.assertNotEqual(done.stdout + done.stderr, b"")
             if verb == "produce":
                 self.produce("orders/123/completed", {"amount": 12.5}, "-k", "123")
 

@@ -89,7 +89,7 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual(found["daemon", "ready"]["value"], "yes")
         self.assertIn(f"process {pid}", found["socket", "data_dir"]["value"])
         self.assertIn(f"process {pid}", found["socket", "runtime"]["value"])
-        self.assertGreaterEqual(found["data", "wal"]["number"], 1 << 20)
+        self.assertGreaterEqual(found["data", "wal"]["number"], 1 << 15)
         self.assertGreater(found["daemon", "open_files"]["number"], 3)
 
     def test_forms_of_output(self):

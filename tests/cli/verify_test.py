@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import walfile  # noqa: E402
 from daemontest import Place, wait_until  # noqa: E402
 
-# Fills the first WAL file (1 MiB) and a part of the second.
+# Fills more than one WAL file.
 RECORDS = 12000
 VALUE = "x" * 100
 
@@ -44,11 +44,14 @@ class VerifyTest(unittest.TestCase):
         return {file["file"]: file for file in files}, done.stderr
 
     def stopped(self):
-        """A directory after a clean stop, with two WAL files, a run, both indexes."""
+        """A directory after a clean stop, with WAL files, runs, both indexes."""
         daemon = self.daemon()
         self.fill(daemon)
         self.assertEqual(daemon.stop(), 0)
-        self.assertEqual(walfile.wal_numbers(self.data), [1, 2])
+        self.assertGreaterEqual(len(walfile.wal_numbers(self.data)), 2)
+
+    def newest(self):
+        return walfile.wal_numbers(self.data)[-1]
 
     def path(self, *names):
         return os.path.join(self.data, *names)
@@ -65,10 +68,9 @@ class VerifyTest(unittest.TestCase):
                                    os.stat(path).st_mtime_ns)
         return found
 
-    def only(self, suffix, *folder):
-        names = [n for n in os.listdir(self.path(*folder)) if n.endswith(suffix)]
-        self.assertEqual(len(names), 1, names)
-        return "/".join([*folder, names[0]])
+    def last(self, suffix, *folder):
+        names = sorted(n for n in os.listdir(self.path(*folder)) if n.endswith(suffix))
+        return "/".join([*folder, names[-1]])
 
     # ---------------------------------------------------------------------------------- sound
 
@@ -86,7 +88,7 @@ class VerifyTest(unittest.TestCase):
     def test_forms_of_output(self):
         self.stopped()
         pretty = self.place.klog("verify", "--data-dir", self.data, "-o", "pretty")
-        self.assertRegex(pretty.stdout, r"(?m)^sound +wal/0+1\.wal  .* frames, \d+ records$")
+        self.assertRegex(pretty.stdout, r"(?m)^sound +wal/0+1\.wal  .* frames?, \d+ records$")
         document = self.place.klog("verify", "--data-dir", self.data, "-o", "json")
         self.assertIn("wal/clean", [file["file"] for file in json.loads(document.stdout)])
         value = self.place.klog("verify", "--data-dir", self.data, "-o", "value", "-q")
@@ -142,11 +144,11 @@ class VerifyTest(unittest.TestCase):
 
     def test_a_byte_of_the_log(self):
         self.stopped()
-        for number in (1, 2):
+        for number in (1, self.newest()):
             path = walfile.wal_path(self.data, number)
             name = f"wal/{number:020}.wal"
             found = walfile.frames(path)
-            self.assertGreaterEqual(len(found), 2)
+            self.assertGreaterEqual(len(found), 1)
             at, header_bytes, payload_bytes = found[-1]
             places = {"file header": (100, 0), "its checksum": (4095, 0),
                       "first frame's header": (walfile.HEADER_BYTES + 60, walfile.HEADER_BYTES),
@@ -162,8 +164,8 @@ class VerifyTest(unittest.TestCase):
 
     def test_a_byte_of_an_index(self):
         self.stopped()
-        run = self.only(".run", "index", "1")
-        listing = self.only(".idx", "index", "wal")
+        run = self.last(".run", "index", "1")
+        listing = self.last(".idx", "index", "wal")
         size = os.path.getsize(self.path(run))
         places = [(run, 30, 0), (run, 4096 + 50, 4096), (run, size - 1, None), (listing, 8, 0),
                   (listing, 100, 64), ("wal/clean", 40, 0)]
@@ -201,7 +203,7 @@ class VerifyTest(unittest.TestCase):
         daemon = self.daemon()
         self.fill(daemon, 10, RECORDS)
         daemon.stop()
-        first, last = walfile.wal_path(self.data, 1), walfile.wal_path(self.data, 3)
+        first, last = walfile.wal_path(self.data, 1), walfile.wal_path(self.data, self.newest())
         shutil.copy(first, self.place.path("kept"))
         os.unlink(first)
         self.assert_damage(f"wal/{1:020}.wal", None, "missing")
@@ -214,12 +216,12 @@ class VerifyTest(unittest.TestCase):
             file.write(whole)
         os.rename(last, self.place.path("last"))
         files, stderr = self.verify(74)
-        self.assertEqual(files[f"wal/{2:020}.wal"]["result"], "sound")
+        self.assertEqual(files[f"wal/{self.newest():020}.wal"]["result"], "sound")
         self.assertIn("which is missing", stderr)
 
     def test_an_index_that_knows_more_than_the_log(self):
         self.stopped()
-        os.unlink(walfile.wal_path(self.data, 2))
+        os.unlink(walfile.wal_path(self.data, self.newest()))
         os.unlink(self.path("wal", "clean"))
         files, stderr = self.verify(74)
         self.assertEqual(files["index/1/keys.db"]["result"], "damaged")
@@ -240,9 +242,10 @@ class VerifyTest(unittest.TestCase):
 
     def test_a_later_version_wrote_it(self):
         self.stopped()
-        walfile.make_newer(walfile.wal_path(self.data, 2))
+        newest = self.newest()
+        walfile.make_newer(walfile.wal_path(self.data, newest))
         files, stderr = self.verify(74)
-        self.assertEqual(files[f"wal/{2:020}.wal"]["code"], "format_unknown")
+        self.assertEqual(files[f"wal/{newest:020}.wal"]["code"], "format_unknown")
         self.assertIn("klog: format_unknown: ", stderr)
         self.assertIn("klog 9.9.9", stderr)
 
@@ -253,11 +256,11 @@ class VerifyTest(unittest.TestCase):
         self.fill(daemon)
         daemon.kill()
         files, _ = self.verify()
-        newest = f"wal/{2:020}.wal"
+        newest = f"wal/{self.newest():020}.wal"
         self.assertIn(files[newest]["result"], ("sound", "torn_tail"))
         self.assertEqual(sum(file.get("records", 0) for file in files.values()), RECORDS)
         # A frame that was being written when the power went.
-        path = walfile.wal_path(self.data, 2)
+        path = walfile.wal_path(self.data, self.newest())
         end = walfile.end_of_frames(path)
         with open(path, "r+b") as file:
             file.seek(end)
@@ -273,12 +276,14 @@ class VerifyTest(unittest.TestCase):
     def test_damage_below_the_watermark_is_no_torn_tail(self):
         daemon = self.daemon()
         self.fill(daemon)
+        for _ in range(4):
+            daemon.produce("orders/1/made")  # each of them says that those before it are synced
         daemon.kill()
-        path = walfile.wal_path(self.data, 2)
+        path = walfile.wal_path(self.data, self.newest())
         at, _, _ = walfile.frames(path)[0]
-        walfile.flip(path, at + 200)
+        walfile.flip(path, at + 130)
         files, stderr = self.verify(74)
-        self.assertEqual(files[f"wal/{2:020}.wal"]["offset"], at)
+        self.assertEqual(files[f"wal/{self.newest():020}.wal"]["offset"], at)
         self.assertIn("acknowledged records stood there", stderr)
 
     # ------------------------------------------------------------------------ beside a daemon

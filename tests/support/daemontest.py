@@ -105,7 +105,8 @@ class Daemon:
         self.log_path = tempfile.mktemp(prefix="log-", dir=place.root)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, KLOG, "daemon", "--ready-fd", str(writer), *arguments], pass_fds=[writer],
+                [*prefix, KLOG, "daemon", "--ready-fd", str(writer), *arguments],
+                pass_fds=[writer],
                 env={**place.environment, **(env or {})}, cwd=place.path("work"),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         os.close(writer)

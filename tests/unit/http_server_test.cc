@@ -2,9 +2,11 @@
 
 #include "support/http_fixture.h"
 
+using klog::http::Exchange;
 using klog::test::HttpFixture;
 using klog::test::RawHttp;
 using klog::test::RawResponse;
+using klog::test::Routes;
 
 namespace {
 
@@ -153,12 +155,18 @@ TEST_CASE("http: a body that the handler did not read is skipped, or the connect
 }
 
 TEST_CASE("http: a request that runs out of memory is answered and costs no more") {
-    HttpFixture fixture;
-    RawHttp peer(fixture.unix_url);
-    REQUIRE(peer.send(get("/throw")));
-    const RawResponse response = peer.read();
-    CHECK(response.status == 503);
-    CHECK(response.body.find("\"code\":\"backpressure\"") != std::string::npos);
+    Routes routes;
+    routes.add("/throw-blocking", [](const std::shared_ptr<Exchange>& exchange) {
+        exchange->run_blocking([] { throw std::bad_alloc(); }, [] {});
+    });
+    HttpFixture fixture({}, &routes);
+    for (const char* path : {"/throw", "/throw-blocking"}) {
+        RawHttp peer(fixture.unix_url);
+        REQUIRE(peer.send(get(path)));
+        const RawResponse response = peer.read();
+        CHECK(response.status == 503);
+        CHECK(response.body.find("\"code\":\"backpressure\"") != std::string::npos);
+    }
     RawHttp other(fixture.unix_url);
     REQUIRE(other.send(get("/hello")));
     CHECK(other.read().status == 200);

@@ -7,8 +7,12 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <semaphore>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "support/raw_http.h"
@@ -34,6 +38,19 @@ protected:
         events = epoll_events;
         called.at(static_cast<std::size_t>(calls++)).set();
     }
+};
+
+class EventStrand final : public Strand {
+public:
+    using Strand::begin;
+    EventStrand(IoLoop& loop, std::function<void()> act) : Strand(loop), act_(std::move(act)) {}
+
+protected:
+    void run(const std::function<void()>& work) override { work(); }
+    void on_events(std::uint32_t /*epoll_events*/) override { act_(); }
+
+private:
+    const std::function<void()> act_;
 };
 
 std::shared_ptr<TestStrand> begun(IoLoop& loop) {
@@ -76,6 +93,40 @@ TEST_CASE("io loop: a strand runs one piece at a time, each thread's pieces in t
     CHECK_FALSE(strand->running_in_this_thread());
     threads.clear();
     loop.stop();
+}
+
+TEST_CASE("io loop: what is queued does not wait for a thread that took an event instead") {
+    // A thread that looked for both found the event first, and is busy with that for long.
+    constexpr int kRounds = 2000;
+    constexpr std::chrono::seconds kLimit{20};
+    IoLoop loop;
+    REQUIRE(loop.start(2).ok());
+    std::counting_semaphore<> ran{0};
+    std::counting_semaphore<> ended{0};
+    std::atomic<int> late{0};
+    const auto busy = std::make_shared<EventStrand>(loop, [&] {
+        if (!ran.try_acquire_for(kLimit)) ++late;
+        ended.release();
+    });
+    busy->begin();
+    const auto other = begun(loop);
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    const auto watch = loop.watch(ends[0], busy);
+    REQUIRE(watch.ok());
+    for (int round = 0; round < kRounds && late == 0; ++round) {
+        loop.arm(*watch, ends[0], EPOLLIN);
+        char byte = 'x';
+        REQUIRE(::write(ends[1], &byte, 1) == 1);
+        other->post([&] { ran.release(); });
+        REQUIRE(ended.try_acquire_for(2 * kLimit));
+        REQUIRE(::read(ends[0], &byte, 1) == 1);
+    }
+    CHECK(late == 0);
+    loop.unwatch(*watch, ends[0]);
+    loop.stop();
+    ::close(ends[0]);
+    ::close(ends[1]);
 }
 
 TEST_CASE("io loop: what a thread queues beyond one strand does not wait for it") {

@@ -1,0 +1,29 @@
+# Completion of klog for fish: put it into ~/.config/fish/completions, or `source` it.
+# klog itself says what can stand at the cursor; see man klog-completion.
+
+function __klog_complete
+    set -l words (commandline -opc)
+    set -e words[1]
+    set -l typed (commandline -ct)
+    # An open quote has no end yet; what is typed without it is what counts.
+    switch $typed
+        case "'*" '"*'
+            set typed (string sub -s 2 -- $typed)
+        case '*'
+            set typed (string unescape -- $typed; or echo $typed)
+    end
+    for line in (command klog __complete fish $words "$typed" 2>/dev/null </dev/null)
+        switch $line
+            case '=*'
+                string sub -s 2 -- $line
+            case ':files'
+                __fish_complete_path $typed
+            case ':folders'
+                __fish_complete_directories $typed
+            case ':commands'
+                __fish_complete_command
+        end
+    end
+end
+
+complete -c klog -f -a '(__klog_complete)'
