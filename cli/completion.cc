@@ -31,6 +31,7 @@ const Place* place_of_option(const std::string& name) {
         {"context", {Kind::contexts, {}}},
         {"cursor-file", {Kind::files, {}}},
         {"data-dir", {Kind::folders, {}}},
+        {"dir", {Kind::folders, {}}},
         {"expect", {Kind::words, {"absent", "exists"}}},
         {"from", {Kind::words, {"start", "end"}}},
         {"key", {Kind::keys, {}}},

@@ -115,10 +115,20 @@ void Connection::give_up(const Error& error) {
     }
 }
 
+// True if the next step may hand something to the log, and so wait for the disk.
+bool Connection::may_commit_next() const {
+    if (!calls_.empty()) return true;
+    const bool has_input = !in_.empty() || readable_;
+    return has_input &&
+           (phase_ == Phase::head || (phase_ == Phase::exchange && exchange_->body_call_));
+}
+
 void Connection::settle() {
     int steps = 0;
     while (try_step()) {
-        if (++steps < kStepsPerTurnMax && !IoLoop::others_wait()) continue;
+        if (++steps < kStepsPerTurnMax && !(IoLoop::others_wait() && may_commit_next())) {
+            continue;
+        }
         post([] {});
         return;
     }

@@ -74,6 +74,7 @@ private:
     // connection.cc: turns.
     void guarded(const std::function<void()>& work);
     void settle();
+    [[nodiscard]] bool may_commit_next() const;
     bool try_step();
     bool step();
     void out_of_memory();

@@ -145,9 +145,8 @@ void ExchangeImpl::run_blocking(std::function<void()> work, std::function<void()
                 work();
             } catch (const std::exception&) {
                 // It costs this request and no more, as on the strand: see Connection::guarded.
-                connection->post([failed = std::current_exception()] {
-                    std::rethrow_exception(failed);
-                });
+                connection->post(
+                    [failed = std::current_exception()] { std::rethrow_exception(failed); });
                 return;
             }
             connection->post(std::move(then));

@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
-"""Arguments: verbs, options, operands, help, and the examples in it."""
+"""Arguments: verbs, options, operands, help. Its examples are run by manual_test.py."""
 
-import os
-import re
-import subprocess
 import unittest
 
 import klogtest
 
-VERBS = ["daemon", "run", "produce", "tail", "get", "history", "keys", "topics", "head", "config",
-         "completion", "version", "help"]
+VERBS = ["daemon", "run", "produce", "tail", "get", "history", "keys", "topics", "head", "verify",
+         "doctor", "bench", "config", "completion", "version", "help"]
 
 
 class Args(klogtest.Case):
@@ -88,57 +85,6 @@ class Operands(klogtest.Case):
         self.assertEqual(values, b"-5\n[1,2]\n-0.5e3\n")
         self.assertEqual(self.klog("get", "numbers", "-7", "-o", "value").stdout, b"-5\n")
         self.assertEqual(self.klog("keys", "numbers", "-o", "value").stdout, b"--odd\n-7\nlist\n")
-
-
-class Examples(klogtest.Case):
-    """Every example of --help does what it says: it works, one after the other."""
-
-    def run_example(self, line):
-        bin_directory = os.path.join(self.directory, "bin")
-        os.makedirs(bin_directory, exist_ok=True)
-        link = os.path.join(bin_directory, "klog")
-        if not os.path.lexists(link):
-            os.symlink(os.path.abspath(klogtest.KLOG), link)
-        environment = self.environment()
-        environment["PATH"] = bin_directory + ":" + environment.get("PATH", "/usr/bin:/bin")
-        return subprocess.run(["sh", "-c", line], env=environment, cwd=self.directory,
-                              stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=klogtest.LIMIT_S)
-
-    def test_examples(self):
-        # Produce comes first: its records are what the others look at.
-        for verb in ["produce", "get", "history", "keys", "topics", "head", "version", "help",
-                     "config", "completion", "tail"]:
-            text = self.klog("help", verb).stdout.decode()
-            examples = re.findall(r"(?m)^  \$ (.+)$", text)
-            self.assertTrue(examples, f"{verb} has no examples")
-            for example in examples:
-                with self.subTest(example=example):
-                    # Some follow for ever; all have something to show before that.
-                    endless = example == "klog tail"
-                    self.assertIn("klog " + verb, example)
-                    if endless:
-                        self.follow(example)
-                        continue
-                    done = self.run_example(example)
-                    self.assertEqual(done.returncode, 0, done.stderr)
-                    if ">" not in example:
-                        self.assertNotEqual(done.stdout + done.stderr, b"")
-            if verb == "produce":
-                self.produce("orders/123/completed", {"amount": 12.5}, "-k", "123")
-
-    def follow(self, example):
-        process = self.start(*example.split()[1:])
-        reader = klogtest.Reader(process.stdout)
-
-        def answered():
-            self.produce("orders/123/touched", 1, "-k", "123")
-            try:
-                return reader.line(0.5)
-            except AssertionError:
-                return None
-
-        self.assertIn(b"orders/123/touched", klogtest.wait_until(answered, "the tail"))
 
 
 if __name__ == "__main__":

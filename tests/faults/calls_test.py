@@ -307,6 +307,8 @@ def main():
     try:
         for number in range(1, lives + 1):
             kind = only or FAULTS[(number + seed) % len(FAULTS)]
+            if kind.startswith("mkdir"):
+                run.new_directory()  # where there is something to make
             try:
                 run.life(kind)
             except Exception:

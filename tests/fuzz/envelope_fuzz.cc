@@ -14,12 +14,16 @@ using klog::fuzz::require;
 namespace {
 
 constexpr std::size_t kValueBytesMax = 1000;
+// More than any caller keeps behind a line.
+constexpr std::size_t kPaddingBytes = 64;
 
-// A line that may be written to.
+// A line with what callers keep behind it.
 struct Line {
     std::string text;
     std::size_t size;
-    explicit Line(std::string_view bytes) : text(bytes), size(bytes.size()) {}
+    explicit Line(std::string_view bytes) : text(bytes), size(bytes.size()) {
+        text.append(kPaddingBytes, '\0');
+    }
 };
 
 }  // namespace
