@@ -8,6 +8,7 @@
 #include "daemon/http/connection.h"
 #include "daemon/http/listener.h"
 #include "daemon/http/server_core.h"
+#include "daemon/short_turns.h"
 
 namespace klog::http {
 namespace {
@@ -59,7 +60,10 @@ public:
         for (const auto& listener : listeners_) listener->start();
         started_ = true;
         try {
-            accepting_ = std::jthread([core = core_] { core->io.run(); });
+            accepting_ = std::jthread([core = core_] {
+                ask_for_short_turns();
+                core->io.run();
+            });
         } catch (const std::system_error& error) {
             return Error{Code::io, std::string("cannot start a thread: ") + error.what(), ""};
         }

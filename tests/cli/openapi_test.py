@@ -8,13 +8,16 @@ each header. A status that is listed and was not seen fails as well.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import resource
 import signal
 import socket
+import struct
 import sys
+import termios
 import threading
 import unittest
 
@@ -289,6 +292,10 @@ def no_room(answers, place):
     daemon.kill()
 
 
+def unread_by_peer(connection):
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
+
+
 def stopping(answers, place):
     """A request whose head ends when the daemon drains already: 503."""
     daemon = place.daemon("--data-dir", place.path("stopping"))
@@ -298,8 +305,10 @@ def stopping(answers, place):
                        b"application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n1\n\r\n")
         late.sendall(b"POST /v1/records?topic=a HTTP/1.1\r\nHost: localhost\r\n")
         assert stream.recv(65536)
+        wait_until(lambda: unread_by_peer(late) == 0, "the daemon reads the half head")
         daemon.signal(signal.SIGTERM)
-        wait_until(lambda: "stopping" in daemon.log(), "the daemon says that it stops")
+        # It takes no new connections from when it refuses new requests on old ones.
+        wait_until(lambda: not os.path.exists(daemon.socket), "the daemon drains")
         late.sendall(b"Content-Type: application/json\r\nContent-Length: 1\r\n\r\n1")
         answers.judge("POST", "/v1/records?topic=a", *raw_answer(late))
     daemon.wait()
