@@ -45,8 +45,9 @@ struct KeyIndexClaim {
     Seq watermark;
 };
 // SQLite's quick_check of the database at `path`, with its journal if it has one, whoever else has
-// it open. SQLite keeps no checksums: a changed byte inside a text is not noticed. Errors: corrupt,
-// not_found, locked, io.
+// it open. Nothing is written but the shared memory beside the journal, and that only where a crash
+// left it unusable. SQLite keeps no checksums: a changed byte inside a text is not noticed. Errors:
+// corrupt, not_found, locked, io.
 [[nodiscard]] Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path);
 
 }  // namespace klog

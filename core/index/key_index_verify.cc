@@ -134,7 +134,12 @@ Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path) {
         if (!opened) return alone;
     }
     KLOG_TRY_ASSIGN(const bool shared, env.exists(path + "-shm"));
-    return check(path, shared ? Way::beside : Way::joined);
+    if (shared) {
+        auto beside = check(path, Way::beside);
+        if (beside.ok() || beside.error().code != Code::io) return beside;
+        // A crash in the middle of a change left shared memory that has to be made anew.
+    }
+    return check(path, Way::joined);
 }
 
 }  // namespace klog

@@ -74,7 +74,7 @@ private:
     // Runs one check of a disposable file and reports what came of it.
     template <class Check>
     void check_disposable(const Listed& listed, const Check& check);
-    void report(VerifiedFile file);
+    void report(const VerifiedFile& file);
     void report_damage(const std::string& name, FileKind kind, Error error);
     void report_plain(const Listed& listed);
     void advance(std::uint64_t bytes);
@@ -210,7 +210,7 @@ void Verification::end(const Listed& listed) {
     done_in_file_ = 0;
 }
 
-void Verification::report(VerifiedFile file) {
+void Verification::report(const VerifiedFile& file) {
     const bool checked =
         file.finding != FileFinding::not_checked && file.finding != FileFinding::vanished;
     if (checked) ++report_.files;
@@ -227,7 +227,7 @@ void Verification::report_damage(const std::string& name, FileKind kind, Error e
     file.finding = FileFinding::damaged;
     file.offset = offset_named(error);
     file.error = std::move(error);
-    report(std::move(file));
+    report(file);
 }
 
 void Verification::report_plain(const Listed& listed) {
@@ -251,7 +251,7 @@ void Verification::report_plain(const Listed& listed) {
             file.note = "belongs to a daemon's process";
             break;
     }
-    report(std::move(file));
+    report(file);
 }
 
 void Verification::read_marker() {
@@ -282,7 +282,7 @@ void Verification::read_marker() {
     sound.kind = FileKind::clean_marker;
     sound.finding = FileFinding::sound;
     sound.bytes = kCleanMarkerBytes;
-    report(std::move(sound));
+    report(sound);
 }
 
 template <class Check>
@@ -297,6 +297,8 @@ void Verification::check_disposable(const Listed& listed, const Check& check) {
         file.bytes = bytes.value();
     } else if (bytes.error().code == Code::not_found) {
         file.finding = FileFinding::vanished;
+    } else if (bytes.error().code == Code::locked) {
+        file.note = "somebody else holds it just now: " + bytes.error().message;
     } else {
         file.finding = FileFinding::damaged;
         file.error = std::move(bytes).error();
@@ -306,7 +308,7 @@ void Verification::check_disposable(const Listed& listed, const Check& check) {
         }
     }
     end(listed);
-    report(std::move(file));
+    report(file);
 }
 
 void Verification::check_index(const Listed& listed) {
@@ -385,7 +387,7 @@ void Verification::check_wal(const List& list) {
                      std::string(kRebuilt)});
             }
         }
-        report(std::move(file));
+        report(file);
     }
     check_marker_place(verifier.newest());
     check_claims(verifier);

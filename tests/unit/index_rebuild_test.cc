@@ -110,7 +110,10 @@ void compare_databases(const fs::path& maintained, const fs::path& rebuilt) {
         {"SELECT * FROM topic ORDER BY topic", 3000},
         {"SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name", 4},
     };
-    for (const auto& [sql, rows_min] : queries) {
+    for (const auto& query : queries) {
+        // Clang 14 does not take structured bindings into a lambda.
+        const std::string& sql = query.first;
+        const std::size_t rows_min = query.second;
         const auto rows = rows_of(maintained, sql);
         CHECK_MESSAGE(rows.size() >= rows_min, sql);
         CHECK_MESSAGE(rows == rows_of(rebuilt, sql), sql);
