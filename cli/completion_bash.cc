@@ -26,6 +26,7 @@ public:
         }
         if (!noted_) note();
         result_.current = word_;
+        result_.sound = result_.words.size() == noted_words_;
         return std::move(result_);
     }
 
@@ -59,6 +60,7 @@ private:
 
     void note() {
         noted_ = true;
+        noted_words_ = result_.words.size();
         result_.kept = word_;
         result_.quote = quote_;
         result_.behind_quote = quote_ != '\0' && quoted_at_ == cut_;
@@ -72,6 +74,7 @@ private:
     char quote_ = '\0';
     std::size_t quoted_at_ = 0;
     bool noted_ = false;
+    std::size_t noted_words_ = 0;
 };
 
 bool is_plain(char letter) {

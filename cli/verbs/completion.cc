@@ -91,6 +91,7 @@ Result<int> print_completion(const std::vector<std::string>& args, Context& cont
     BashLine line;
     if (bash) {
         line = read_bash_line(args[1], args.back());
+        if (!line.sound) return 0;
         words = line.words;
         if (!words.empty()) words.erase(words.begin());  // the program
         current = line.current;

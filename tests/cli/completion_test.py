@@ -90,6 +90,11 @@ class Answers(shelltest.Patient):
         self.assertEqual(self.words("tail", "orders/2")[1], [":nospace"])
         self.assertEqual(self.words("tail", "notes")[1], [])
 
+    def test_what_bash_would_replace_wrongly_is_not_offered(self):
+        self.produce("notes", 1)
+        self.assertEqual(self.words("klog tail ", "", shell="bash"), (["notes"], []))
+        self.assertEqual(self.words("klog tail a:\t'", "\t'", shell="bash"), ([], []))
+
     def test_spaces_and_keys(self):
         for key in ["a1", "a2", "b1", "--odd"]:
             self.produce(f"orders/{key}/created", 1, "-k", key)
