@@ -71,9 +71,9 @@ Result<Figure> produce_unbounded(const std::string& url, double seconds) {
         std::jthread reader([&] {
             read = expect_head(*client);
             while (read) {
-                auto some = client->read_body(kReadBytes, kLimit);
-                if (!some) read = std::move(some).error();
-                if (!read || some->empty()) return;
+                const auto some = client->read_body(kReadBytes, kLimit);
+                if (!some) read = some.error();
+                if (!some || some->empty()) return;
                 acks += static_cast<std::size_t>(std::count(some->begin(), some->end(), '\n'));
             }
         });

@@ -184,6 +184,7 @@ AckReader::State AckReader::read_lines() {
 bool AckReader::take(std::string_view chunk) {
     bool go_on = true;
     const std::lock_guard lock(mutex_);
+    came_ = std::chrono::steady_clock::now();
     lines_.feed(chunk, [&](std::string_view line) { return go_on = take_line(line); });
     return go_on;
 }
@@ -220,7 +221,7 @@ void AckReader::note_written(std::uint64_t line, int status, std::string_view ac
         return;
     }
     tally_.answered = line;
-    tally_.progress = std::chrono::steady_clock::now();
+    tally_.progress = came_;
     if (status == kStatusDuplicate) {
         ++tally_.duplicates;
     } else {
@@ -246,7 +247,7 @@ bool AckReader::note_refused(LineProblem found) {
 
 void AckReader::refuse(const LineProblem& found) {
     tally_.answered = found.line;
-    tally_.progress = std::chrono::steady_clock::now();
+    tally_.progress = came_;
     ++tally_.refused;
     if (!tally_.first_refused) tally_.first_refused = found;
     if (++complaints_ > kComplaintsMax) return;

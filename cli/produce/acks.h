@@ -99,8 +99,9 @@ private:
     std::uint64_t complaints_ = 0;
 
     mutable std::mutex mutex_;
-    Tally tally_;                                                // guarded by mutex_
-    State state_ = State::idle;                                  // guarded by mutex_
+    std::chrono::steady_clock::time_point came_;  // the newest piece; guarded by mutex_
+    Tally tally_;                                 // guarded by mutex_
+    State state_ = State::idle;                   // guarded by mutex_
     std::optional<std::chrono::steady_clock::time_point> sent_;  // guarded by mutex_
     int refusal_status_ = 0;                                     // guarded by mutex_
     std::string refusal_body_;                                   // guarded by mutex_

@@ -12,14 +12,17 @@ function __klog_complete
         case '*'
             set typed (string unescape -- $typed; or echo $typed)
     end
+    # The name of an option in the same word stays where it is.
+    set -l option (string match -r '^--[^=]*=' -- $typed)
+    set -l path (string replace -r '^--[^=]*=' '' -- $typed)
     for line in (command klog __complete fish $words "$typed" 2>/dev/null </dev/null)
         switch $line
             case '=*'
                 string sub -s 2 -- $line
             case ':files'
-                __fish_complete_path $typed
+                string replace -r -- '^' "$option" (__fish_complete_path $path)
             case ':folders'
-                __fish_complete_directories $typed
+                string replace -r -- '^' "$option" (__fish_complete_directories $path)
             case ':commands'
                 __fish_complete_command
         end

@@ -19,8 +19,8 @@ _klog() {
                     whole+=("$text") wholeshown+=("$text$note")
                 fi
                 ;;
-            (:files) _files; return ;;
-            (:folders) _files -/; return ;;
+            (:files) compset -P '--*='; _files; return ;;
+            (:folders) compset -P '--*='; _files -/; return ;;
             (:commands) _command_names -e; return ;;
         esac
     done < <(command klog __complete zsh "${before[@]}" "${(Q)PREFIX}" 2>/dev/null </dev/null)

@@ -1,40 +1,16 @@
 #!/usr/bin/env python3
-"""Completion: what klog answers to the scripts, and the scripts in real shells on a terminal."""
+"""Completion: what klog answers to the scripts. completion_bash_test.py and its like have the
+scripts in real shells on a terminal."""
 
-import fcntl
 import os
-import pty
-import select
-import shutil
-import signal
 import socket
-import subprocess
-import termios
 import time
-import unittest
 
 import klogtest
-
-SCRIPTS = os.path.join(os.environ["KLOG_SOURCE_DIR"], "packaging", "completion")
-
-# Each has something that a shell would take for its own.
-HOSTILE_KEYS = [
-    "a b", " lead and trail ", "it's", "'lead", "trail'", 'say "hi"', '"lead', 'trail"', "$HOME",
-    "$(touch pwned)", "`touch pwned`", "x; touch pwned", "x & touch pwned", "back\\slash", "end\\",
-    "x:y:z", "a=b=c", "=eq", "~", "~root", "#hash", "a#b", "*", "?", "[x]", "{a,b}", "(p)", "<in",
-    ">out", "bang!1", "!!", "a|b", "%1", "^c^d", "@host", "ünïcode", "日本 語", "a\u00a0b",
-    "https://example.org/?q=1&r=2",
-]
+import shelltest
 
 
-class Patient(klogtest.Case):
-    """With the 80 ms that people get, what is answered would depend on how busy the machine is."""
-
-    def environment(self):
-        return {**super().environment(), "KLOG_COMPLETION_TIMEOUT": "30s"}
-
-
-class Answers(Patient):
+class Answers(shelltest.Patient):
     """klog __complete without a shell."""
 
     def words(self, *args, shell="zsh"):
@@ -207,179 +183,10 @@ class Silence(klogtest.Case):
 
     def test_the_script_that_is_printed_is_the_one_that_is_installed(self):
         for shell in ["bash", "zsh", "fish"]:
-            with open(os.path.join(SCRIPTS, "klog." + shell), "rb") as file:
+            with open(os.path.join(shelltest.SCRIPTS, "klog." + shell), "rb") as file:
                 self.assertEqual(self.klog("completion", shell).stdout, file.read())
         self.problem("completion", "tcsh", code=2, says="bad_option: ")
         self.problem("completion", code=2, says="usage: ")
-
-
-class Terminal:
-    """A shell on a terminal of its own. In it `klog` is a function that notes its arguments, while
-    completion asks the real one."""
-
-    def __init__(self, test, command, setup):
-        self.test = test
-        self.note = os.path.join(test.directory, "arguments")
-        bin_directory = os.path.join(test.directory, "bin")
-        os.makedirs(bin_directory, exist_ok=True)
-        if not os.path.lexists(os.path.join(bin_directory, "klog")):
-            os.symlink(os.path.abspath(klogtest.KLOG), os.path.join(bin_directory, "klog"))
-        environment = test.environment()
-        environment.update(PATH=bin_directory + ":" + os.environ.get("PATH", "/usr/bin:/bin"),
-                           TERM="xterm", LANG="C.UTF-8", LC_ALL="C.UTF-8", NOTE=self.note,
-                           SCRIPTS=SCRIPTS)
-        self.master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (60, 200))
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave,
-                                        env=environment, cwd=test.directory,
-                                        start_new_session=True,
-                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-        os.close(slave)
-        self.screen = b""
-        self.write(setup + "\nklog ready\n")
-        self.arguments("the shell's start")
-
-    def write(self, text):
-        data = text.encode()
-        while data:
-            data = data[os.write(self.master, data):]
-
-    def read(self):
-        """Takes what is on the screen, so that the shell can go on writing."""
-        while select.select([self.master], [], [], 0.01)[0]:
-            try:
-                some = os.read(self.master, 65536)
-            except OSError:
-                return
-            if not some:
-                return
-            self.screen += some
-            # fish asks the terminal what it is, and waits a little for the answer.
-            if b"\x1b[0c" in some or b"\x1b[c" in some:
-                self.write("\x1b[?6c")
-
-    def arguments(self, what):
-        """The arguments of the next command that runs."""
-        def there():
-            self.read()
-            return os.path.exists(self.note + ".done")
-        try:
-            klogtest.wait_until(there, what)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.screen[-3000:]!r}") from None
-        with open(self.note, "rb") as file:
-            found = file.read()
-        os.remove(self.note + ".done")
-        os.remove(self.note)
-        return [part.decode() for part in found.split(b"\0")[:-1]]
-
-    def complete(self, typed):
-        """Types, completes, runs: the arguments that the command got."""
-        self.write(typed + "\t\n")
-        return self.arguments(typed)
-
-    def close(self):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(klogtest.LIMIT_S)
-        os.close(self.master)
-
-
-class Shell(Patient):
-    """The same tests for every shell; those that are not here are left out, and said so."""
-
-    command = None
-    setup = None
-    tilde = True  # can it insert one that is not expanded?
-
-    def setUp(self):
-        if self.command is None:
-            self.skipTest("this is what the shells have in common")
-        if shutil.which(self.command[0]) is None:
-            self.skipTest(f"{self.command[0]} is not installed")
-        super().setUp()
-        self.shell = Terminal(self, self.command, self.setup)
-        self.addCleanup(self.shell.close)
-
-    def test_verbs_options_and_values(self):
-        self.assertEqual(self.shell.complete("klog hist"), ["history"])
-        self.assertEqual(self.shell.complete("klog tail --no-f"), ["tail", "--no-follow"])
-        self.assertEqual(self.shell.complete("klog head -o nd"), ["head", "-o", "ndjson"])
-        self.assertEqual(self.shell.complete("klog head --output=nd"), ["head", "--output=ndjson"])
-
-    def test_topics(self):
-        for topic in ["orders/1/created", "notes/a$b", "notes/c:d"]:
-            self.produce(topic, 1)
-        self.assertEqual(self.shell.complete("klog tail ord\t1/"), ["tail", "orders/1/created"])
-        self.assertEqual(self.shell.complete("klog tail 'orders/*/c"),
-                         ["tail", "orders/*/created"])
-        self.assertEqual(self.shell.complete("klog tail notes/a\\$"), ["tail", "notes/a$b"])
-        self.assertEqual(self.shell.complete("klog tail notes/c:"), ["tail", "notes/c:d"])
-        self.assertEqual(self.shell.complete("klog tail 'notes/a$"), ["tail", "notes/a$b"])
-        # The space behind what is complete, and none behind a level that goes on.
-        self.assertEqual(self.shell.complete("klog tail orders/1/c\tx"),
-                         ["tail", "orders/1/created", "x"])
-        self.assertEqual(self.shell.complete("klog tail o\t1/c"), ["tail", "orders/1/created"])
-
-    def test_files(self):
-        with open(os.path.join(self.directory, "settings.yaml"), "w", encoding="utf-8"):
-            pass
-        self.assertEqual(self.shell.complete("klog daemon --config setti"),
-                         ["daemon", "--config", "settings.yaml"])
-
-    def test_hostile_keys(self):
-        lines = [{"topic": f"space{i}x/t", "key": key, "value": 1}
-                 for i, key in enumerate(HOSTILE_KEYS)]
-        self.klog("produce", "--envelope",
-                  input="".join(klogtest.json.dumps(line) + "\n" for line in lines))
-        for i, key in enumerate(HOSTILE_KEYS):
-            if key.startswith("~") and not self.tilde:
-                self.assertEqual(self.shell.complete(f"klog get space{i}x "),
-                                 ["get", f"space{i}x"])
-                continue
-            for quote in ["", "'", '"']:
-                self.assertEqual(self.shell.complete(f"klog get space{i}x {quote}"),
-                                 ["get", f"space{i}x", key], f"in {quote!r}")
-        self.assertFalse(os.path.exists(os.path.join(self.directory, "pwned")))
-
-    def test_without_a_daemon_nothing_is_said(self):
-        self.daemon.stop()
-        before = len(self.shell.screen)
-        self.assertEqual(self.shell.complete("klog get orders a"), ["get", "orders", "a"])
-        self.assertNotIn(b"klog:", self.shell.screen[before:])
-        self.assertNotIn(b"unreachable", self.shell.screen[before:])
-
-
-class Bash(Shell):
-    command = ["bash", "--norc", "--noprofile", "-i"]
-    setup = ("PS1='> '; unset HISTFILE; bind 'set bell-style none'; "
-             "bind 'set enable-bracketed-paste off'; source \"$SCRIPTS/klog.bash\"\n"
-             "klog() { printf '%s\\0' \"$@\" >\"$NOTE\"; : >\"$NOTE.done\"; }")
-
-
-class Zsh(Shell):
-    command = ["zsh", "-f", "-i"]
-    setup = ("PS1='> '; unset HISTFILE; setopt no_beep; autoload -Uz compinit; "
-             "compinit -D -u; source \"$SCRIPTS/klog.zsh\"\n"
-             "klog() { printf '%s\\0' \"$@\" >\"$NOTE\"; : >\"$NOTE.done\"; }")
-
-
-    def test_found_by_itself_in_fpath(self):
-        folder = os.path.join(self.directory, "functions")
-        os.mkdir(folder)
-        shutil.copy(os.path.join(SCRIPTS, "klog.zsh"), os.path.join(folder, "_klog"))
-        shell = Terminal(self, self.command, "PS1='> '; unset HISTFILE; fpath=($PWD/functions $fpath); "
-                         "autoload -Uz compinit; compinit -D -u\n" + self.setup.split("\n")[1])
-        self.addCleanup(shell.close)
-        self.assertEqual(shell.complete("klog hist"), ["history"])
-        self.assertEqual(shell.complete("klog head -o nd"), ["head", "-o", "ndjson"])
-
-
-class Fish(Shell):
-    command = ["fish", "--no-config", "-i"]
-    tilde = False
-    setup = ("set -g fish_greeting; source \"$SCRIPTS/klog.fish\"\n"
-             "function klog; printf '%s\\0' $argv >\"$NOTE\"; true >\"$NOTE.done\"; end")
 
 
 if __name__ == "__main__":

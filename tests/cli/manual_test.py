@@ -2,7 +2,7 @@
 """The manual against the binary: pages, options, filters, and every command line that is shown.
 
 A command line in a man page is a line `$ COMMAND` in a `.Bd -literal` block or behind `.Dl`; lines
-below it in the same block are what it prints. Those of a page are typed into one bash, in order,
+that begin with `> ` go on with it, and others below it in the block are what it prints. Those of a page are typed into one bash, in order,
 with a daemon and a home of their own. Each must end with 0, unless it says `echo $?` itself or
 stands in CODES. The examples of --help are run the same way. README.md's session is replayed by
 readme_test.py.
@@ -27,6 +27,10 @@ MAN = os.path.join(SOURCE, "man")
 
 # COMMAND: REASON of what cannot be run as it stands. At present that is nothing.
 NOT_RUN = {}
+# Pages whose command lines, which fail on purpose, another test runs and compares.
+ELSEWHERE = {"klog-mistakes.7": "mistakes_test.py"}
+# Programs that examples use beside klog; a machine without them cannot run those.
+TOOLS = ("sqlite3",)
 # What is run, but does not end by itself: a daemon is told to stop once it serves, a tail once
 # it has shown a record.
 ENDLESS = ("klog daemon", "klog tail", "klog run -- bash")
@@ -61,6 +65,8 @@ def steps_of_page(page):
             steps.append([plain(line[6:]), ""])
         elif inside and line.startswith("$ "):
             steps.append([plain(line[2:]), ""])
+        elif inside and line.startswith("> ") and steps and not steps[-1][1]:
+            steps[-1][0] += "\n" + plain(line[2:])
         elif inside and steps and not line.startswith("."):
             steps[-1][1] += plain(line) + "\n"
     return steps
@@ -206,7 +212,8 @@ class Examples(unittest.TestCase):
     def run_steps(self, where, steps):
         scratch = Scratch(self, where in EMPTY)
         for command, shown in steps:
-            if command in NOT_RUN:
+            if command in NOT_RUN or shutil.which(command.split()[0]) is None and \
+                    command.split()[0] in TOOLS:
                 continue
             if is_endless(command):
                 kind = command.split()[1]
@@ -224,14 +231,21 @@ class Examples(unittest.TestCase):
         total = 0
         for page in sorted(glob.glob(os.path.join(MAN, "*.[1-9]"))):
             name = os.path.basename(page)
-            if name == "klog-mistakes.7":
-                continue  # mistakes_test.py runs it: its commands are to fail
+            if name in ELSEWHERE:
+                self.assertIn(name, read("tests/cli/" + ELSEWHERE[name]))
+                continue
             steps = steps_of_page(read("man/" + name))
             total += len(steps)
             with self.subTest(page=name):
                 self.run_steps(name, steps)
                 self.doCleanups()
         self.assertGreater(total, 40)
+
+    def test_command_lines_are_marked_so_that_they_are_run(self):
+        names = "|".join(verbs())
+        for page in glob.glob(os.path.join(MAN, "*.[1-9]")):
+            self.assertEqual(re.findall(rf"(?m)^(?:\.Dl )?klog (?:{names})\b.*$", read(page)), [],
+                             os.path.basename(page))
 
     def test_every_example_of_help(self):
         for verb in verbs():

@@ -45,7 +45,7 @@ CALLS = ["pwrite64", "fdatasync", "fsync", "openat", "rename", "ftruncate", "unl
 FAULTS = [f"{call}:{fault}" for call in CALLS for fault in ("EIO", "ENOSPC")] + \
     [f"{call}:EINTR" for call in ("pwrite64", "fdatasync", "fsync", "ftruncate", "pread64")] + \
     ["pwrite64:short", "pwrite64:EIO", "pwrite64:ENOSPC", "fdatasync:EIO", "fsync:EIO"]
-LOADER_READS = 10
+LOADER_READS = 40 if os.environ.get("KLOG_SANITIZE") else 10
 # Where the first fault falls: a start makes some of these calls, work the others.
 FIRST_CALL_MAX = {"openat": 60, "read": 8, "pread64": 40, "pwrite64": 60, "newfstatat": 8,
                   "fdatasync": 40, "fsync": 14, "rename": 5, "ftruncate": 2, "unlink": 3, "mkdir": 4}
@@ -62,7 +62,10 @@ class TracedDaemon(Daemon):
         self.pid = None
         self.prefix = ["strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o", trace,
                        "-e", f"trace={call}", "-e", f"inject={call}:{rule}", "--"]
-        super().__init__(place, ["--data-dir", data_dir], prefix=self.prefix)
+        # The search for leaks does not work in a process that is traced.
+        options = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        super().__init__(place, ["--data-dir", data_dir], prefix=self.prefix,
+                         env={"ASAN_OPTIONS": options})
         self.pid = self.ready["pid"]
 
     def wait_ready(self):
@@ -212,6 +215,7 @@ class Run:
             assert fault != "EINTR", f"{rule}: {ended}"
             code = int(re.search(r"ended with (-?\d+)", str(ended)).group(1))
             assert code > 0 and code != 70, f"{kind} {rule}: {ended}"
+            assert "Sanitizer" not in str(ended), f"{kind} {rule}: {ended}"
         else:
             writes, happened = self.work(daemon, kind, rule, trace)
         faults = len(injected(trace)) + happened
@@ -243,6 +247,7 @@ class Run:
             daemon.kill()
         else:
             self.stop(daemon, kind, rule, life)
+        assert "Sanitizer" not in daemon.log(), f"{kind} {rule}: {daemon.log()}"
         os.unlink(daemon.log_path)
         return life.writes, happened
 
@@ -302,6 +307,8 @@ def main():
     try:
         for number in range(1, lives + 1):
             kind = only or FAULTS[(number + seed) % len(FAULTS)]
+            if kind.startswith("mkdir"):
+                run.new_directory()  # where there is something to make
             try:
                 run.life(kind)
             except Exception:

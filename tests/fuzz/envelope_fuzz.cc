@@ -14,16 +14,12 @@ using klog::fuzz::require;
 namespace {
 
 constexpr std::size_t kValueBytesMax = 1000;
-// More than any caller keeps behind a line.
-constexpr std::size_t kPaddingBytes = 64;
 
-// A line with what callers keep behind it.
+// A line that may be written to.
 struct Line {
     std::string text;
     std::size_t size;
-    explicit Line(std::string_view bytes) : text(bytes), size(bytes.size()) {
-        text.append(kPaddingBytes, '\0');
-    }
+    explicit Line(std::string_view bytes) : text(bytes), size(bytes.size()) {}
 };
 
 }  // namespace

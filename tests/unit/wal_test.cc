@@ -392,18 +392,24 @@ TEST_CASE("wal: no frame of a failed group follows on a later one that ends wher
     WalOptions options = small_options();
     options.first_file_bytes = 16 << 20;
     auto wal = open_wal(env, options);
+    // A new store begins on short files: the next one has room for the whole group.
+    REQUIRE(wal->prepare_spares().ok());
+    Frame first = numbered_frame(1, 1, 100'000);
+    REQUIRE(commit_one(*wal, first).outcome == CommitOutcome::durable);
+    const std::size_t files = wal->files().size();
     // Three frames; the first two go out in one write, the third in one that fails.
-    Frame a = numbered_frame(1);
-    Frame b = numbered_frame(2, 1, 5 << 20);
-    Frame c = numbered_frame(3);
+    Frame a = numbered_frame(2);
+    Frame b = numbered_frame(3, 1, 5 << 20);
+    Frame c = numbered_frame(4);
     Frame* const group[] = {&a, &b, &c};
     env.inject({.kinds = {SimCall::write}, .skip = 1});
     REQUIRE(wal->commit(group).outcome == CommitOutcome::absent);
+    REQUIRE(wal->files().size() == files);
     // The first again, alone, at the same place: the second would be the sound next frame.
     REQUIRE(commit_one(*wal, a).outcome == CommitOutcome::durable);
     wal.reset();
     env.kill();
-    CHECK(read_log(*open_wal(env, options)).seqs == seqs_to(1));
+    CHECK(read_log(*open_wal(env, options)).seqs == seqs_to(2));
 }
 
 TEST_CASE("wal: a sync that fails at a rotation is final too, and the group is absent") {
