@@ -58,6 +58,10 @@ Status Connection::start(bool refused) {
 void Connection::begin_drain() {
     post([connection = self()] {
         connection->keep_alive_ = false;
+        // What was sent before the drain began is answered, also where nobody has read it yet.
+        if (connection->phase_ == Phase::head && connection->in_.empty()) {
+            connection->receive_head();
+        }
         if (connection->phase_ == Phase::head && connection->in_.empty()) connection->close_now();
         if (connection->exchange_ && connection->exchange_->drain_call_) {
             connection->calls_.push_back(
