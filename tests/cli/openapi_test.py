@@ -20,6 +20,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from daemontest import LIMIT_SECONDS, Place, UnixConnection, wait_until  # noqa: E402
+from daemontest import answers as answers_calls  # noqa: E402
 from schema_check import Mismatch, check, resolve  # noqa: E402
 
 # What HTTP itself is about; no document lists them for each call.
@@ -299,7 +300,7 @@ def stopping(answers, place):
         late.sendall(b"POST /v1/records?topic=a HTTP/1.1\r\nHost: localhost\r\n")
         assert stream.recv(65536)
         daemon.signal(signal.SIGTERM)
-        wait_until(lambda: "stopping" in daemon.log(), "the daemon says that it stops")
+        wait_until(lambda: not answers_calls(daemon.socket), "nobody is served any more")
         late.sendall(b"Content-Type: application/json\r\nContent-Length: 1\r\n\r\n1")
         answers.judge("POST", "/v1/records?topic=a", *raw_answer(late))
     daemon.wait()
