@@ -58,7 +58,6 @@ class TracedDaemon(Daemon):
     """A daemon whose calls fail as `rule`, in strace's words, says."""
 
     def __init__(self, place, data_dir, trace, call, rule):
-        self.trace = trace
         self.pid = None
         self.prefix = ["strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o", trace,
                        "-e", f"trace={call}", "-e", f"inject={call}:{rule}", "--"]
@@ -185,6 +184,7 @@ class Run:
             ("faults", "acked", "refused", "unknown", "starts_that_failed", "short_writes",
              "failed_syncs_of_the_log"), 0)
         self.by_kind = {}
+        self.living = None  # the daemon of just now
         self.new_directory()
 
     def new_directory(self):
@@ -208,6 +208,7 @@ class Run:
         short = fault == "short"
         rule = "delay_exit=0:when=65535" if short else self.rule(call, fault)
         writes, happened = [], 0
+        self.living = None
         try:
             daemon = TracedDaemon(self.place, self.data_dir, trace, call, rule)
         except AssertionError as ended:
@@ -217,6 +218,7 @@ class Run:
             assert code > 0 and code != 70, f"{kind} {rule}: {ended}"
             assert "Sanitizer" not in str(ended), f"{kind} {rule}: {ended}"
         else:
+            self.living = daemon
             writes, happened = self.work(daemon, kind, rule, trace)
         faults = len(injected(trace)) + happened
         self.figures["faults"] += faults
@@ -265,7 +267,7 @@ class Run:
             assert all(write.outcome == ACKED for write in life.writes), f"{kind} {rule}: not acked"
 
     def check_on_a_sound_disk(self, writes):
-        daemon = Daemon(self.place, ["--data-dir", self.data_dir])
+        daemon = self.living = Daemon(self.place, ["--data-dir", self.data_dir])
         try:
             found = self.book.take(read_after(daemon, self.book.seq), writes)
             for write in writes:
@@ -314,6 +316,8 @@ def main():
             except Exception:
                 print(f"life {number}, {kind}; the data is kept in {run.data_dir}", flush=True)
                 run.place.root = os.devnull
+                if run.living and run.living.process.poll() is None:
+                    run.living.kill()
                 raise
             if number % LIVES_PER_DIRECTORY == 0:
                 run.new_directory()

@@ -224,8 +224,7 @@ def gather(workers, out):
     return operations
 
 
-def run(place, seed, seconds):
-    lives = Lives(place, random.Random(seed))
+def run(lives, seed, seconds):
     lives.start()
     stop, out = multiprocessing.Event(), multiprocessing.Queue()
     workers = [multiprocessing.Process(target=client, args=(n, lives.path, seed, stop, out),
@@ -266,8 +265,11 @@ def main():
     print(f"seed {seed}", flush=True)
     place = Place()
     try:
-        run(place, seed, seconds)
+        lives = Lives(place, random.Random(seed))
+        run(lives, seed, seconds)
     finally:
+        if lives.daemon and lives.daemon.process.poll() is None:
+            lives.daemon.kill()
         place.close()
     return 0
 
