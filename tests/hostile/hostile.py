@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 import unittest
+import weakref
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from daemontest import LIMIT_SECONDS, Place, wait_until  # noqa: E402, F401
@@ -35,9 +36,13 @@ def send(connection, data):
         return False
 
 
+# What came with an answer and belongs to the next one.
+_ahead = weakref.WeakKeyDictionary()
+
+
 def read_to_end(connection, limit=LIMIT_SECONDS):
     """All that comes until the peer closes, which it must do within the limit."""
-    got = b""
+    got = _ahead.pop(connection, b"")
     end = time.monotonic() + limit
     while True:
         if not select.select([connection], [], [], max(0, end - time.monotonic()))[0]:
@@ -52,8 +57,8 @@ def read_to_end(connection, limit=LIMIT_SECONDS):
 
 
 def read_answer(connection):
-    """One answer with a Content-Length: (status, head, body)."""
-    got = b""
+    """One answer with a Content-Length: (status, head, body). The next one may come with it."""
+    got = _ahead.pop(connection, b"")
     while b"\r\n\r\n" not in got:
         part = connection.recv(65536)
         if not part:
@@ -70,7 +75,8 @@ def read_answer(connection):
         if not part:
             raise AssertionError("closed within a body")
         body += part
-    return int(head.split()[1]), head, body
+    _ahead[connection] = body[length:]
+    return int(head.split()[1]), head, body[:length]
 
 
 def processor_seconds(pid):
