@@ -24,7 +24,7 @@ struct Place {
 // Options whose values can be completed, by long name: an option means the same in every verb.
 const Place* place_of_option(const std::string& name) {
     using Kind = Place::Kind;
-    static const std::map<std::string, Place, std::less<>> places = {
+    static const std::map<std::string, Place, std::less<>> kPlaces = {
         {"ack", {Kind::words, {"local", "bucket"}}},
         {"color", {Kind::words, {"auto", "always", "never"}}},
         {"config", {Kind::files, {}}},
@@ -43,19 +43,19 @@ const Place* place_of_option(const std::string& name) {
         {"socket", {Kind::files, {}}},
         {"tenant", {Kind::words, {"default"}}},
     };
-    const auto found = places.find(name);
-    return found == places.end() ? nullptr : &found->second;
+    const auto found = kPlaces.find(name);
+    return found == kPlaces.end() ? nullptr : &found->second;
 }
 
 // An operand as a synopsis names it: "TOPIC", "[FILTER...]", "bash|zsh|fish".
 Place place_of_operand(const std::string& name) {
     using Kind = Place::Kind;
-    static const std::map<std::string, Kind, std::less<>> kinds = {
+    static const std::map<std::string, Kind, std::less<>> kKinds = {
         {"TOPIC", Kind::topics}, {"FILTER", Kind::filter}, {"SPACE", Kind::spaces},
         {"KEY", Kind::keys},     {"VERB", Kind::verbs},    {"DIR", Kind::folders},
         {"FILE", Kind::files},
     };
-    if (const auto found = kinds.find(name); found != kinds.end()) return {found->second, {}};
+    if (const auto found = kKinds.find(name); found != kKinds.end()) return {found->second, {}};
     const bool fixed = std::none_of(name.begin(), name.end(), [](char letter) {
         return std::isupper(static_cast<unsigned char>(letter)) != 0;
     });
@@ -101,10 +101,13 @@ public:
     Line() : options(options_of(nullptr)) {}
 
     void take(const std::string& word) {
+        // A lone dash and negative numbers are operands.
+        const bool option_like = word.size() > 1 && word[0] == '-' &&
+                                 std::isdigit(static_cast<unsigned char>(word[1])) == 0;
         if (pending) {
             given.emplace_back(pending->name, word);
             pending.reset();
-        } else if (behind_dashes) {
+        } else if (behind_dashes || !option_like) {
             take_operand(word);
         } else if (word == "--" && verb != nullptr) {
             behind_dashes = true;
@@ -118,11 +121,8 @@ public:
             } else {
                 given.emplace_back(option->name, word.substr(std::min(equals + 1, word.size())));
             }
-        } else if (word.size() > 1 && word[0] == '-' &&
-                   std::isdigit(static_cast<unsigned char>(word[1])) == 0) {
-            take_letters(word);
         } else {
-            take_operand(word);
+            take_letters(word);
         }
     }
 

@@ -150,6 +150,7 @@ std::vector<Candidate> LiveValues::spaces(const std::string& typed) {
         names.insert(std::move(candidate.text));
     }
     std::vector<Candidate> found;
+    found.reserve(names.size());
     for (const std::string& name : names) found.push_back({name, ""});
     return found;
 }

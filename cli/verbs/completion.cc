@@ -74,13 +74,13 @@ Verb completion_verb() {
 }
 
 const Verb& complete_verb() {
-    static const Verb verb = [] {
+    static const Verb kVerb = [] {
         Verb hidden;
         hidden.name = kCompleteVerb;
         hidden.client = true;
         return hidden;
     }();
-    return verb;
+    return kVerb;
 }
 
 Result<int> print_completion(const std::vector<std::string>& args, Context& context) {

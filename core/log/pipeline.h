@@ -77,6 +77,7 @@ public:
     // Called after each commit, outside locks, by the committing thread. Must be quick.
     std::function<void()> after_commit;
 
+    [[nodiscard]] bool held_back() const { return held_back_; }
     [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t groups() const { return groups_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t last_commit_micros() const {

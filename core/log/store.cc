@@ -152,7 +152,9 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     }
     while (!stop.stop_requested()) {
         if (work_due()) {
-            failed = !maintain_files().ok() || !write_checkpoints().ok();
+            failed = !maintain_files().ok();
+            // A checkpoint that is held back would wait for this thread, which is to relieve it.
+            if (!failed && !pipeline_->held_back()) failed = !write_checkpoints().ok();
         }
         const std::uint64_t idle = env_.monotonic_micros() - pipeline_->last_commit_micros();
         const std::uint64_t mark_after = options_.idle_mark_ms * 1000;

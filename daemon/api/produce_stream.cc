@@ -76,6 +76,7 @@ private:
     void pump() {
         if (pumping_ || finished_) return;
         pumping_ = true;
+        led_ = false;
         while (!input_ended_ && !stale_ && !reading_ && has_room()) {
             if (submit_unit()) continue;
             if (splitter_.ended()) {
@@ -251,7 +252,9 @@ private:
         // Behind a large piece the next one is there already: this thread goes on parsing, and
         // another one commits. Behind a small one the peer waits for its acks, most likely, and a
         // wake-up would only make that longer.
-        batch->may_lead = splitter_.ended() || piece_bytes_ < kLeadBelowBytes;
+        // It commits once a call: what the first commit woke is not to wait for a second sync.
+        const bool leads = splitter_.ended() || piece_bytes_ < kLeadBelowBytes;
+        batch->may_lead = leads && !std::exchange(led_, leads);
         unit->under_way = true;
         batch->done = [self = shared_from_this(), unit, again](std::unique_ptr<WriteBatch> back) {
             // std::function must be copyable, so the batch changes hands.
@@ -390,6 +393,7 @@ private:
     BodyBudget::Share share_;
     bool held_back_ = false;  // until the units that are under way are answered
     bool pumping_ = false;
+    bool led_ = false;  // this call of pump() has committed
     bool reading_ = false;
     bool input_ended_ = false;  // nothing more is handed to the log
     bool stale_ = false;

@@ -348,8 +348,8 @@ void Connection::dispatch(std::string_view head_bytes) {
     keep_alive_ = head.keep_alive;
     watch_off_ = false;
     read_deadline_ = kNever;
-    phase_ = Phase::exchange;
     exchange_ = std::make_shared<ExchangeImpl>(self(), std::move(head));
+    phase_ = Phase::exchange;
     if (exchange_->head_.preflight) {
         answer_preflight(exchange_->head_);
         return;

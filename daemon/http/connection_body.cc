@@ -161,7 +161,11 @@ void Connection::enter_skip_body() {
 
 bool Connection::step_skip_body() {
     if (body_.done()) {
-        enter_head();
+        if (core_->draining.load(std::memory_order_relaxed)) {
+            enter_linger();
+        } else {
+            enter_head();
+        }
         return true;
     }
     if (discarded_ > kSkipBytesMax) {

@@ -236,6 +236,7 @@ std::shared_ptr<Strand> IoLoop::next() {
 }
 
 void IoLoop::wake_one() const {
+    if (wake_ < 0) return;  // it was never started, which start() told
     // It can only fail where the counter is full, and then somebody is being woken anyway.
     const int added = ::eventfd_write(wake_, 1);
     KLOG_ASSERT(added == 0 || errno == EAGAIN);
