@@ -19,9 +19,12 @@ HOST = b"Host: localhost\r\n"
 def connect(where):
     """A path is a Unix socket, (host, port) is TCP."""
     if isinstance(where, str):
+        # Blocking: with a time-out a full backlog is an error at once.
         connection = socket.socket(socket.AF_UNIX)
-    else:
-        connection = socket.socket(socket.AF_INET)
+        connection.connect(where)
+        connection.settimeout(LIMIT_SECONDS)
+        return connection
+    connection = socket.socket(socket.AF_INET)
     connection.settimeout(LIMIT_SECONDS)
     connection.connect(where)
     return connection
@@ -40,12 +43,19 @@ def send(connection, data):
 _ahead = weakref.WeakKeyDictionary()
 
 
+def readable(connection, seconds):
+    """Waits for it with poll(2): select(2) knows no descriptor from 1024 on."""
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    return bool(waiting.poll(max(0, seconds) * 1000))
+
+
 def read_to_end(connection, limit=LIMIT_SECONDS):
     """All that comes until the peer closes, which it must do within the limit."""
     got = _ahead.pop(connection, b"")
     end = time.monotonic() + limit
     while True:
-        if not select.select([connection], [], [], max(0, end - time.monotonic()))[0]:
+        if not readable(connection, end - time.monotonic()):
             raise AssertionError(f"not closed within {limit} s, after {got[:500]!r}")
         try:
             part = connection.recv(65536)

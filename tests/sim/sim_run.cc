@@ -198,10 +198,14 @@ void SimRun::on_call(SimCall call, const std::string& path) {
     if (!dice_.chance(15)) return;
     nested_ = true;
     note("inside " + std::string(sim_call_name(call)));
-    if (dice_.chance(50)) {
+    const bool sends = dice_.chance(50);
+    if (!pending_setting_.empty()) {
+        // The model learns where a setting stands by reading it, which the power may be cut before;
+        // then it could not judge answers to what stands behind.
+    } else if (sends) {
         for (std::uint64_t left = dice_.between(1, 3); left > 0; --left) send();
         ++counts_.overlapped;
-    } else if (pending_setting_.empty()) {
+    } else {
         if (log().head().value != model_.head()) check("something is visible before its sync");
         check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
         if (!model_.heads().empty()) {
