@@ -25,6 +25,7 @@ namespace {
 constexpr std::chrono::milliseconds kLimit{30'000};
 constexpr std::size_t kReadyBytesMax = 64 * 1024;
 constexpr std::size_t kPipeLines = 1024;
+constexpr std::chrono::milliseconds kAfterStart{500};
 constexpr int kReadyFd = 3;
 constexpr const char* kLogName = "daemon.log";
 
@@ -245,6 +246,8 @@ Result<Figure> idle_tails(const BenchDaemon& daemon, std::size_t tails, double s
         KLOG_TRY_ASSIGN([[maybe_unused]] const auto head, client->read_head(kLimit));
         clients.push_back(std::move(client));
     }
+    // What a start leaves to do, such as spare files, is over by then.
+    std::this_thread::sleep_for(kAfterStart);
     const double before = daemon.processor_seconds();
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     Figure figure;
