@@ -25,15 +25,9 @@
 #include "klog/env.h"
 #include "klog/result.h"
 #include "klog/types.h"
+#include "topic/topic_count.h"
 
 namespace klog {
-
-struct TopicCount {
-    std::uint64_t records = 0;
-    Seq first_seq;
-    Seq last_seq;
-    friend bool operator==(const TopicCount&, const TopicCount&) = default;
-};
 
 // What the log gained in (after, upto].
 struct KeyIndexDelta {

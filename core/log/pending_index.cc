@@ -16,12 +16,6 @@ bool starts_with(std::string_view text, std::string_view prefix) {
 
 }  // namespace
 
-void add_count(TopicCount& to, const TopicCount& gained) {
-    if (to.records == 0) to.first_seq = gained.first_seq;
-    to.records += gained.records;
-    to.last_seq = std::max(to.last_seq, gained.last_seq);
-}
-
 void PendingIndex::add_key(std::string_view space, std::string_view key) {
     MutexLock lock(mutex_);
     keys_.emplace_back(space, key);

@@ -52,9 +52,6 @@ private:
     std::shared_ptr<const KeyIndexDelta> frozen_ KLOG_GUARDED_BY(mutex_);
 };
 
-// Adds what `gained` counts to `to`.
-void add_count(TopicCount& to, const TopicCount& gained);
-
 }  // namespace klog
 
 #endif  // KLOG_LOG_PENDING_INDEX_H

@@ -2,18 +2,11 @@
 
 #include <string>
 
+#include "segment/record_hash.h"
 #include "topic/topic.h"
 
 namespace klog {
 namespace {
-
-enum class Domain : std::uint64_t {
-    entity = 1,
-    keyed_id = 2,
-    topic_id = 3,
-    digest = 4,
-    session = 5
-};
 
 void add_field(SipHash& hash, std::string_view field) {
     hash.update_u64(field.size());
@@ -66,28 +59,10 @@ std::optional<Error> bad_record(const WriteRecord& record, std::uint64_t value_b
 
 }  // namespace
 
-Hash128 entity_hash(const HashKey& key, std::string_view space, std::string_view name) {
-    SipHash hash(key);
-    hash.update_u64(static_cast<std::uint64_t>(Domain::entity) << 32U | space.size());
-    hash.update(space);
-    hash.update(name);
-    return hash.finish();
-}
-
-Hash128 id_hash(const HashKey& key, std::string_view topic, bool has_key, std::string_view name,
-                std::string_view id) {
-    SipHash hash(key);
-    hash.update_u64(static_cast<std::uint64_t>(has_key ? Domain::keyed_id : Domain::topic_id));
-    add_field(hash, has_key ? space_of(topic) : topic);
-    if (has_key) add_field(hash, name);
-    add_field(hash, id);
-    return hash.finish();
-}
-
 Hash128 write_digest(const HashKey& key, Kind kind, Encoding encoding, std::string_view topic,
                      std::string_view value) {
     SipHash hash(key);
-    hash.update_u64(static_cast<std::uint64_t>(Domain::digest) |
+    hash.update_u64(static_cast<std::uint64_t>(HashDomain::digest) |
                     static_cast<std::uint64_t>(kind) << 16U |
                     static_cast<std::uint64_t>(encoding) << 24U);
     add_field(hash, topic);
@@ -97,7 +72,7 @@ Hash128 write_digest(const HashKey& key, Kind kind, Encoding encoding, std::stri
 
 Hash128 session_hash(const HashKey& key, const SessionId& session) {
     SipHash hash(key);
-    hash.update_u64(static_cast<std::uint64_t>(Domain::session));
+    hash.update_u64(static_cast<std::uint64_t>(HashDomain::session));
     hash.update({reinterpret_cast<const char*>(session.bytes.data()), session.bytes.size()});
     return hash.finish();
 }

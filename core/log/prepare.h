@@ -11,14 +11,10 @@
 #include "index/memtable.h"
 #include "index/runs.h"
 #include "klog/log.h"
+#include "segment/record_hash.h"
 
 namespace klog {
 
-// Domains keep hashes of different things apart under one key.
-[[nodiscard]] Hash128 entity_hash(const HashKey& key, std::string_view space,
-                                  std::string_view name);
-[[nodiscard]] Hash128 id_hash(const HashKey& key, std::string_view topic, bool has_key,
-                              std::string_view name, std::string_view id);
 [[nodiscard]] Hash128 write_digest(const HashKey& key, Kind kind, Encoding encoding,
                                    std::string_view topic, std::string_view value);
 [[nodiscard]] Hash128 session_hash(const HashKey& key, const SessionId& session);

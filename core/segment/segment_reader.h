@@ -1,0 +1,82 @@
+// Reads one sealed segment. Every byte that is used was checked first; a hostile file ends in an
+// error, never in a crash, a hang, or an allocation by a length that it claims.
+//
+// Threads: any number at once.
+#ifndef KLOG_SEGMENT_SEGMENT_READER_H
+#define KLOG_SEGMENT_SEGMENT_READER_H
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "klog/env.h"
+#include "klog/result.h"
+#include "segment/page_cache.h"
+#include "segment/segment_info.h"
+#include "segment/segment_writer.h"
+#include "topic/filter.h"
+#include "topic/topic_count.h"
+
+namespace klog {
+
+class SegmentReader {
+public:
+    virtual ~SegmentReader() = default;
+
+    // Reads and checks the root. `expected`: what the set of segments says of it; null for a file
+    // that is looked at on its own. `cache` may be null. Errors: corrupt (names file and offset;
+    // also where the file is another one than expected, shorter or longer), format_unknown (names
+    // what is not known), not_found, io.
+    [[nodiscard]] static Result<std::shared_ptr<SegmentReader>> open(
+        Env& env, const std::string& path, const SegmentEntry* expected,
+        std::shared_ptr<PageCache> cache);
+
+    [[nodiscard]] virtual const SegmentStats& stats() const = 0;
+    [[nodiscard]] virtual const std::string& path() const = 0;
+    [[nodiscard]] virtual std::uint32_t blocks() const = 0;
+    [[nodiscard]] virtual Result<SegmentLineage> lineage() = 0;
+
+    // The first block that holds a record with a seq >= seq (a time >= time). blocks(): none.
+    [[nodiscard]] virtual Result<std::uint32_t> find_block(Seq seq) = 0;
+    [[nodiscard]] virtual Result<std::uint32_t> find_block(Time time) = 0;
+    [[nodiscard]] virtual Result<BlockInfo> block_info(std::uint32_t block) = 0;
+
+    // A block as a frame whose payload RecordDecoder reads: header.first_seq, base_time, count,
+    // log_id and payload_bytes are set, header_bytes is 0. From the cache, else from disk; then
+    // `ahead` further blocks behind it are read in the same call, if the next call will want them.
+    [[nodiscard]] virtual Result<std::shared_ptr<const Frame>> block(std::uint32_t block,
+                                                                     std::uint32_t ahead) = 0;
+
+    // A block as it lies in the file, its checksum checked, and the dictionary of codec 2 (empty:
+    // there is none): for whoever unpacks elsewhere.
+    [[nodiscard]] virtual Result<std::string> stored_block(std::uint32_t block) = 0;
+    [[nodiscard]] virtual Result<std::string> dictionary() = 0;
+
+    // Numbers of the blocks that hold a topic that matches, rising. Reads topics, not records.
+    [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of(const FilterSet& set) = 0;
+    // Exact, from the footer.
+    [[nodiscard]] virtual Result<TopicCount> count(const FilterSet& set) = 0;
+    // Topics >= from that start with prefix, in byte order, until visit says false.
+    using VisitTopic = std::function<bool(std::string_view topic, const TopicCount& count)>;
+    virtual Status each_topic(std::string_view prefix, std::string_view from,
+                              const VisitTopic& visit) = 0;
+
+    // Numbers of the blocks that may hold records of the entity, or with the id; rising. 64 bits
+    // of the hash are compared, so a block may turn out to hold none.
+    [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of_entity(
+        const Hash128& entity) = 0;
+    [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of_id(const Hash128& id) = 0;
+
+    // Every checksum of the file, front to back, without the cache. `progress` is told the bytes
+    // that were read; it may be empty. deep: also unpacks, and compares the footer with the
+    // records: index, topics with counts and postings, keys, ids, statistics.
+    virtual Status verify(bool deep, const std::function<void(std::uint64_t)>& progress) = 0;
+};
+
+}  // namespace klog
+
+#endif  // KLOG_SEGMENT_SEGMENT_READER_H
