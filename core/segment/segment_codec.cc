@@ -54,9 +54,9 @@ std::string train_dictionary(std::string_view samples, const std::vector<std::si
     params.f = kCoverTableBits;
     params.accel = 1;
     params.zParams.compressionLevel = level;
-    const std::size_t bytes = ZDICT_trainFromBuffer_fastCover(
-        dictionary.data(), dictionary.size(), samples.data(), sizes.data(),
-        static_cast<unsigned>(sizes.size()), params);
+    const std::size_t bytes =
+        ZDICT_trainFromBuffer_fastCover(dictionary.data(), dictionary.size(), samples.data(),
+                                        sizes.data(), static_cast<unsigned>(sizes.size()), params);
     if (ZDICT_isError(bytes) != 0) return {};
     dictionary.resize(bytes);
     return dictionary;

@@ -124,7 +124,8 @@ void measure(Env& env, const std::string& path, const std::vector<Event>& events
         return static_cast<double>(bytes) / static_cast<double>(json_bytes);
     };
     fmt::print("{} {} {} {} {:.4f} {:.0f} {:.2f} {:.4f} {:.4f} {:.4f} {:.4f} {:.4f}\n",
-               options.block_bytes / 1024, options.level, options.dictionary_bytes_max / 1024, options.training_bytes / 1024,
+               options.block_bytes / 1024, options.level, options.dictionary_bytes_max / 1024,
+               options.training_bytes / 1024,
                static_cast<double>(entry.file_bytes) / static_cast<double>(json_bytes),
                static_cast<double>(json_bytes) / pack_seconds / 1e6,
                static_cast<double>(entry.payload_bytes) * kUnpackRounds / unpack_seconds / 1e9,
@@ -140,7 +141,8 @@ void measure(Env& env, const std::string& path, const std::vector<Event>& events
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 2 || (argc - 2) % 4 != 0) give_up("usage: FOLDER [BLOCK_KIB LEVEL DICTIONARY_KIB TRAINING_KIB]...");
+    if (argc < 2 || (argc - 2) % 4 != 0)
+        give_up("usage: FOLDER [BLOCK_KIB LEVEL DICTIONARY_KIB TRAINING_KIB]...");
     const std::vector<std::string> args(argv + 1, argv + argc);
     const std::vector<Event> events = read_events();
     if (events.empty()) give_up("no events came on standard input");

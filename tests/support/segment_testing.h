@@ -150,9 +150,9 @@ struct SegmentParts {
         const std::string_view trailer =
             std::string_view(file).substr(file.size() - kSegmentTrailerBytes);
         const std::uint32_t root_bytes = root_bytes_of(trailer, file.size(), "f").value();
-        root = decode_root(std::string_view(file).substr(file.size() - root_bytes), file.size(),
-                           "f")
-                   .value();
+        root =
+            decode_root(std::string_view(file).substr(file.size() - root_bytes), file.size(), "f")
+                .value();
         for (const SectionRef& ref : root.sections) {
             parts.push_back({ref, file.substr(ref.offset, ref.stored_bytes)});
         }
@@ -258,8 +258,7 @@ inline std::vector<std::string> ask_all(SegmentReader& reader, const History& hi
         put(reader.find_block(record.seq), number);
         put(reader.find_block(record.time), number);
         put(reader.blocks_of_entity(entity_hash(key, space_of(record.topic), record.key)), numbers);
-        put(reader.blocks_of_id(
-                id_hash(key, record.topic, record.has_key, record.key, record.id)),
+        put(reader.blocks_of_id(id_hash(key, record.topic, record.has_key, record.key, record.id)),
             numbers);
     }
     for (const char* filter : {">", "shop/>", "shop/1/*", "$klog/>"}) {
@@ -269,11 +268,11 @@ inline std::vector<std::string> ask_all(SegmentReader& reader, const History& hi
         put(reader.count(set), count);
     }
     std::string topics;
-    const Status listed = reader.each_topic("", "", [&](std::string_view topic,
-                                                        const TopicCount& one) {
-        topics += std::string(topic) + "=" + count(one) + " ";
-        return true;
-    });
+    const Status listed =
+        reader.each_topic("", "", [&](std::string_view topic, const TopicCount& one) {
+            topics += std::string(topic) + "=" + count(one) + " ";
+            return true;
+        });
     answers.push_back(listed.ok() ? topics : "error: " + listed.error().message);
     return answers;
 }

@@ -153,8 +153,7 @@ TEST_CASE("segment: another segment in its place is refused, and what differs is
     CHECK(with([](SegmentEntry& e) { ++e.held.last.value; }).find("holds") != std::string::npos);
     CHECK(with([](SegmentEntry& e) { ++e.records; }).find("records") != std::string::npos);
     CHECK(with([](SegmentEntry& e) { e.generation = 4; }).find("generation") != std::string::npos);
-    CHECK(with([](SegmentEntry& e) { e.log_id = LogId::system; }).find("log") !=
-          std::string::npos);
+    CHECK(with([](SegmentEntry& e) { e.log_id = LogId::system; }).find("log") != std::string::npos);
     CHECK(with([](SegmentEntry& e) { ++e.last_time.micros; }).find("time") != std::string::npos);
 
     // The same shape with other bytes.
@@ -186,14 +185,11 @@ TEST_CASE("segment: what a later version may write is refused by the writer's na
     };
     unknown([](SegmentParts& parts) { parts.root.min_reader = 2; });
     unknown([](SegmentParts& parts) { parts.root.incompatible_bits = 4; });
-    unknown([](SegmentParts& parts) {
-        parts.part(SectionType::partitions).ref.entries = 64;
-    });
+    unknown([](SegmentParts& parts) { parts.part(SectionType::partitions).ref.entries = 64; });
     unknown([](SegmentParts& parts) { parts.part(SectionType::blocks).ref.key_id = 1; });
     unknown([](SegmentParts& parts) { parts.part(SectionType::topic_table).ref.codec = 9; });
-    unknown([](SegmentParts& parts) {
-        parts.part(SectionType::residue_head_pages).ref.entries = 1;
-    });
+    unknown(
+        [](SegmentParts& parts) { parts.part(SectionType::residue_head_pages).ref.entries = 1; });
     SegmentParts::Part extra;
     extra.ref.type = 77;
     extra.stored = "from later";
@@ -294,8 +290,7 @@ TEST_CASE("segment: hostile tables and pages are refused") {
                  },
                  [](PageRef& page) { page.stored_bytes = UINT32_MAX; },
                  [](PageRef& page) { page.entries = UINT32_MAX; },
-                 [](PageRef& page) { ++page.entries; },
-                 [](PageRef& page) { page.codec = 2; }}) {
+                 [](PageRef& page) { ++page.entries; }, [](PageRef& page) { page.codec = 2; }}) {
             SegmentParts parts(small.file);
             PageTable table;
             REQUIRE_FALSE(parts.pages(type, table).empty());
@@ -347,12 +342,10 @@ TEST_CASE("segment: a block that claims what it does not unpack to is refused") 
     const auto stored_at = [](const BlockInfo& info) { return info.offset - kSegmentHeaderBytes; };
     CHECK_FALSE(with_block([](BlockInfo& info, std::string&) { ++info.payload_bytes; }).ok());
     CHECK_FALSE(with_block([](BlockInfo& info, std::string&) { --info.payload_bytes; }).ok());
-    CHECK_FALSE(with_block([](BlockInfo& info, std::string&) {
-                    info.payload_bytes = 64U << 20U;
-                }).ok());
-    CHECK_FALSE(with_block([](BlockInfo& info, std::string&) {
-                    info.payload_bytes = UINT32_MAX;
-                }).ok());
+    CHECK_FALSE(
+        with_block([](BlockInfo& info, std::string&) { info.payload_bytes = 64U << 20U; }).ok());
+    CHECK_FALSE(
+        with_block([](BlockInfo& info, std::string&) { info.payload_bytes = UINT32_MAX; }).ok());
     CHECK_FALSE(with_block([](BlockInfo& info, std::string&) { info.codec = 0; }).ok());
     CHECK_FALSE(with_block([](BlockInfo& info, std::string&) { info.codec = 7; }).ok());
     CHECK_FALSE(with_block([](BlockInfo& info, std::string&) { info.count = UINT32_MAX; }).ok());
@@ -360,8 +353,8 @@ TEST_CASE("segment: a block that claims what it does not unpack to is refused") 
     CHECK_FALSE(with_block([&](BlockInfo& info, std::string& blocks) {
                     std::fill_n(blocks.begin() + static_cast<std::ptrdiff_t>(stored_at(info) + 8),
                                 20, '\xee');
-                    info.crc = crc32c(std::string_view(blocks).substr(stored_at(info),
-                                                                      info.stored_bytes));
+                    info.crc =
+                        crc32c(std::string_view(blocks).substr(stored_at(info), info.stored_bytes));
                 }).ok());
 }
 
