@@ -3,9 +3,10 @@
 //
 //     klog_storage_bench FOLDER [BLOCK_KIB LEVEL DICTIONARY_KIB TRAINING_KIB]...
 //
-// Prints one line a setting: the setting, bytes of the file per byte of the envelopes, and per byte of
-// the values alone; MB of envelopes packed and GB of payload unpacked in a second of one thread's
-// processor time; then, per byte of the envelopes, dictionary, block index, topics, keys, filter.
+// Prints one line a setting: the setting, bytes of the file per byte of the envelopes, and per byte
+// of the values alone; MB of envelopes packed and GB of payload unpacked in a second of one
+// thread's processor time; then, per byte of the envelopes, dictionary, block index, topics, keys,
+// filter.
 #include <fmt/format.h>
 #include <simdjson.h>
 #include <time.h>
