@@ -71,9 +71,8 @@ public:
 
 // dir/seg/<log_id>/<20 digits of segment_id>.seg
 [[nodiscard]] std::string segment_path(const std::string& dir, LogId log, std::uint64_t segment_id);
-// Where it is written before it has that name.
-[[nodiscard]] std::string segment_temporary_path(const std::string& dir, LogId log,
-                                                 std::uint64_t segment_id);
+// A file name of that form, and nothing else.
+[[nodiscard]] bool is_segment_name(const std::string& name);
 
 }  // namespace klog
 
