@@ -50,17 +50,20 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options
     wal.first_file_bytes = options.wal_first_file_bytes;
     wal.file_bytes = options.wal_file_bytes;
     wal.writer = "klog " + options.writer_version;
-    KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal));
-    auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(opened));
+    KLOG_TRY_ASSIGN(auto set, SegmentSet::open(env, options.dir, wal.writer));
+    KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal, *set->state()));
+    auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(set),
+                                             std::move(opened));
     KLOG_TRY(store->recover());
     return std::unique_ptr<Store>(std::move(store));
 }
 
 StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
-                     Wal::Opened opened)
+                     std::unique_ptr<SegmentSet> set, Wal::Opened opened)
     : env_(env),
       options_(options),
       lock_(std::move(lock)),
+      set_(std::move(set)),
       wal_(std::move(opened.wal)),
       report_(std::move(opened.report)),
       clean_next_seqs_(opened.clean_next_seqs),
@@ -193,7 +196,7 @@ Status StoreImpl::close() {
     Status indexed = catalog_.write_missing();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
-    KLOG_TRY(wal_->close(next_seqs));
+    KLOG_TRY(wal_->close(next_seqs, set_->state()->number));
     KLOG_TRY(checkpointed);
     KLOG_TRY(flushed);
     return indexed;

@@ -16,6 +16,7 @@
 #include "log/log_core.h"
 #include "log/log_impl.h"
 #include "log/pipeline.h"
+#include "segment/segment_set.h"
 #include "segment/wal.h"
 
 namespace klog {
@@ -23,7 +24,7 @@ namespace klog {
 class StoreImpl final : public Store {
 public:
     StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
-              Wal::Opened opened);
+              std::unique_ptr<SegmentSet> set, Wal::Opened opened);
     ~StoreImpl() override;
 
     // The rest of open(): file indexes, runs, settings, replay.
@@ -52,6 +53,7 @@ private:
     Env& env_;
     const StoreOptions options_;
     std::unique_ptr<FileLock> lock_;
+    std::unique_ptr<SegmentSet> set_;
     std::unique_ptr<Wal> wal_;
     RecoveryReport report_;
     const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
