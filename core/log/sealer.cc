@@ -237,7 +237,7 @@ Status Sealer::sweep() {
         }
         for (const std::string& name : names.value()) {
             const std::string path = folder(log) + "/" + name;
-            if (!is_segment_name(name) || named.contains(path)) continue;
+            if (!segment_id_of(name) || named.contains(path)) continue;
             Status removed = env_.remove(path);
             if (!removed && first) first = std::move(removed);
         }

@@ -55,15 +55,20 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options
     wal.writer = "klog " + options.writer_version;
     KLOG_TRY_ASSIGN(std::unique_ptr<SegmentSet> set,
                     SegmentSet::open(env, options.dir, wal.writer));
+    auto segments =
+        std::make_unique<SegmentCatalog>(env, options.dir, options.segment_cache_bytes);
+    // Before the WAL removes what the set calls sealed.
+    KLOG_TRY(segments->follow(*set->state()));
     KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal, *set->state()));
     auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(set),
-                                             std::move(opened));
+                                             std::move(segments), std::move(opened));
     KLOG_TRY(store->recover());
     return std::unique_ptr<Store>(std::move(store));
 }
 
 StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
-                     std::unique_ptr<SegmentSet> set, Wal::Opened opened)
+                     std::unique_ptr<SegmentSet> set,
+                     std::unique_ptr<SegmentCatalog> segments, Wal::Opened opened)
     : env_(env),
       options_(options),
       lock_(std::move(lock)),
@@ -72,8 +77,8 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
       report_(std::move(opened.report)),
       clean_next_seqs_(opened.clean_next_seqs),
       checkpoints_(opened.settings_checkpoint),
-      segments_(env, options.dir, options.segment_cache_bytes),
-      catalog_(env, *wal_, segments_, options.dir + "/index/wal"),
+      segments_(std::move(segments)),
+      catalog_(env, *wal_, *segments_, options.dir + "/index/wal"),
       cores_{std::make_unique<LogCore>(LogId::system, options),
              std::make_unique<LogCore>(LogId::default_log, options)} {
     const std::array<LogCore*, kLogs> cores = {cores_[0].get(), cores_[1].get()};
@@ -82,7 +87,7 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
     for (std::size_t i = 0; i < kLogs; ++i) {
         logs_[i] = std::make_unique<LogImpl>(*cores_[i], *wal_, catalog_, *pipeline_, *flusher_);
     }
-    sealer_ = std::make_unique<Sealer>(env_, options_, *wal_, catalog_, segments_, *set_);
+    sealer_ = std::make_unique<Sealer>(env_, options_, *wal_, catalog_, *segments_, *set_);
     wal_->on_file_closed([this](std::uint64_t wal_id) {
         catalog_.file_closed(wal_id);
         sealer_->file_closed();
@@ -270,7 +275,7 @@ Status StoreImpl::close() {
     Status indexed = catalog_.write_missing();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
-    KLOG_TRY(wal_->close(next_seqs));
+    KLOG_TRY(wal_->close(next_seqs, set_->state()->number));
     KLOG_TRY(checkpointed);
     KLOG_TRY(flushed);
     return indexed;
@@ -285,7 +290,7 @@ StoreStats StoreImpl::stats() const {
         for (const SegmentEntry& entry : log) stats.segment_bytes += entry.file_bytes;
     }
     stats.unsealed_bytes = sealer_->lag_bytes();
-    const PageCache::Stats cache = segments_.cache().stats();
+    const PageCache::Stats cache = segments_->cache().stats();
     stats.cache_bytes = cache.bytes;
     stats.cache_hits = cache.hits;
     stats.cache_misses = cache.misses;

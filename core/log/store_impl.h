@@ -26,10 +26,11 @@ namespace klog {
 class StoreImpl final : public Store {
 public:
     StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
-              std::unique_ptr<SegmentSet> set, Wal::Opened opened);
+              std::unique_ptr<SegmentSet> set, std::unique_ptr<SegmentCatalog> segments,
+              Wal::Opened opened);
     ~StoreImpl() override;
 
-    // The rest of open(): segments, file indexes, runs, settings, replay.
+    // The rest of open(): file indexes, runs, settings, replay.
     Status recover();
 
     Log& system_log() override { return *logs_[0]; }
@@ -68,7 +69,7 @@ private:
     const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
     std::mutex checkpoints_mutex_;              // held while checkpoints are written
     std::array<std::uint64_t, 2> checkpoints_;  // seq of the newest checkpoint record of each log
-    SegmentCatalog segments_;
+    std::unique_ptr<SegmentCatalog> segments_;
     FileCatalog catalog_;
     std::array<std::unique_ptr<LogCore>, kLogs> cores_;
     std::unique_ptr<Pipeline> pipeline_;

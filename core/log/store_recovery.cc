@@ -23,12 +23,11 @@ Error lost(std::string_view what, Seq claimed, Seq found) {
 }  // namespace
 
 Status StoreImpl::recover() {
-    KLOG_TRY(segments_.follow(*set_->state()));
     KLOG_TRY(catalog_.open(report_.notices));
     for (const auto& core : cores_) {
         KLOG_TRY(check_continues(*core));
         core->tail.restore_head(
-            std::max(segments_.last_seq(core->id), catalog_.last_seq(core->id)));
+            std::max(segments_->last_seq(core->id), catalog_.last_seq(core->id)));
         KLOG_TRY(open_indexes(*core));
         KLOG_TRY(recover_log(*core));
     }
@@ -36,7 +35,7 @@ Status StoreImpl::recover() {
 }
 
 Status StoreImpl::check_continues(const LogCore& core) const {
-    const Seq sealed = segments_.last_seq(core.id);
+    const Seq sealed = segments_->last_seq(core.id);
     const Seq first = catalog_.first_seq(core.id);
     if (first == Seq{} || first.value == sealed.value + 1) return {};
     return Error{Code::corrupt,
