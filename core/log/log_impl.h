@@ -55,6 +55,7 @@ private:
     [[nodiscard]] Status heads_of(const std::vector<Hash128>& hashes,
                                   std::vector<HeadEntry>& heads) const;
     [[nodiscard]] Result<Seq> start_of(const ReadOptions& options, const FilterSet& set, Seq head);
+    [[nodiscard]] Result<std::optional<Seq>> near_time(Time time) const;
     [[nodiscard]] Result<Seq> before_time(Time time, Seq head);
     [[nodiscard]] Result<Seq> before_last(const ReadOptions& options, const FilterSet& set,
                                           Seq end);
