@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 
 #include "log/prepare.h"
@@ -182,7 +183,20 @@ Result<Seq> LogImpl::before_last(const ReadOptions& options, const FilterSet& se
     }
 }
 
-Result<Seq> LogImpl::start_of(const ReadOptions& options, const FilterSet& set, Seq head) {
+// A time that lies before the newest record's is a seq, for good: times never fall along the seqs.
+Result<LogImpl::EndOf> LogImpl::end_of(const ReadOptions& options, Seq head) {
+    EndOf end;
+    end.ever = options.until_seq;
+    if (options.until_time &&
+        options.until_time->micros < std::numeric_limits<std::int64_t>::max()) {
+        KLOG_TRY_ASSIGN(const Seq last, before_time(Time{options.until_time->micros + 1}, head));
+        if (last < head) end.ever = std::min(last, end.ever.value_or(last));
+    }
+    end.now = std::min(head, end.ever.value_or(head));
+    return end;
+}
+
+Result<Seq> LogImpl::start_of(const ReadOptions& options, const FilterSet& set, Seq head, Seq end) {
     switch (options.from.form) {
         case ReadFrom::Form::start:
             return Seq{};
@@ -194,10 +208,8 @@ Result<Seq> LogImpl::start_of(const ReadOptions& options, const FilterSet& set, 
             return Seq{options.from.seq.value == 0 ? 0 : options.from.seq.value - 1};
         case ReadFrom::Form::time:
             return before_time(options.from.time, head);
-        case ReadFrom::Form::last: {
-            const Seq end = options.until_seq ? std::min(*options.until_seq, head) : head;
+        case ReadFrom::Form::last:
             return before_last(options, set, end);
-        }
     }
     return Error{Code::bug, "an unknown start of a read", {}};
 }
@@ -206,13 +218,13 @@ Result<std::unique_ptr<Reader>> LogImpl::read(const ReadOptions& options) {
     KLOG_TRY_ASSIGN(FilterSet set, FilterSet::parse(options.filters, options.not_filters));
     if (options.key) KLOG_TRY(check_key(*options.key));
     const Seq head = core_.tail.head();
-    KLOG_TRY_ASSIGN(const Seq after, start_of(options, set, head));
+    KLOG_TRY_ASSIGN(const EndOf end, end_of(options, head));
+    KLOG_TRY_ASSIGN(const Seq after, start_of(options, set, head, end.now));
     LogReader::Range range;
     range.after = after;
     range.follow = options.follow;
     range.until_time = options.until_time;
-    range.end = options.follow ? Seq{~0ULL} : head;
-    if (options.until_seq) range.end = std::min(range.end, *options.until_seq);
+    range.end = options.follow ? end.ever.value_or(Seq{~0ULL}) : end.now;
     std::unique_ptr<Reader> reader = std::make_unique<LogReader>(
         source(), core_.tail, std::move(set), options.key, wal_.hash_key(), range);
     return reader;

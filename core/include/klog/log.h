@@ -180,6 +180,32 @@ public:
     [[nodiscard]] virtual Seq end_at() const = 0;
 };
 
+// What is counted: records behind `after`, up to the newest durable one when the count began.
+struct CountOptions {
+    std::vector<std::string> filters = {">"};  // a union; at most 64
+    std::vector<std::string> not_filters;      // taken out again; at most 64
+    std::optional<std::string> key;            // exactly this key text
+    Seq after;
+    // The last seq, or the last time, that counts.
+    std::optional<Seq> until_seq;
+    std::optional<Time> until_time;
+};
+
+// A count in steps, so that a long one need not hold its thread. One thread at a time; destroy it
+// before its Log.
+class Counter {
+public:
+    virtual ~Counter() = default;
+
+    // True if the next step() does not touch the disk.
+    [[nodiscard]] virtual bool ready_in_memory() = 0;
+    // Looks at about 2 MiB of the log more. True: records() is final. May read the disk; never
+    // waits for new records. Errors: corrupt (names file and offset), io.
+    [[nodiscard]] virtual Result<bool> step() = 0;
+    // How many match among those that were looked at, tombstones too.
+    [[nodiscard]] virtual std::uint64_t records() const = 0;
+};
+
 // A record that owns its bytes.
 struct OwnedRecord {
     RecordView view;
@@ -245,6 +271,12 @@ public:
 
     // Opens a cursor. Errors: bad_filter, bad_option. Form::time and Form::last may read the disk.
     [[nodiscard]] virtual Result<std::unique_ptr<Reader>> read(const ReadOptions& options) = 0;
+
+    // Begins a count. Errors: bad_filter, bad_key. An until_time may read the disk.
+    [[nodiscard]] virtual Result<std::unique_ptr<Counter>> counter(const CountOptions& options) = 0;
+    // The exact number of records that match now, in one go: it may read the whole log. Errors: as
+    // counter() and Counter::step().
+    [[nodiscard]] Result<std::uint64_t> count(const CountOptions& options);
 
     // Entities of a space whose key starts with prefix, behind `after`, at most limit (<= 10,000).
     // Deleted ones only on request.
