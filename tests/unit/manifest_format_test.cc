@@ -142,6 +142,13 @@ TEST_CASE("manifest format: lengths and counts that lie are refused, whatever th
     }
 }
 
+TEST_CASE("manifest format: bytes behind the last page are damage") {
+    std::string bytes = encode_manifest(golden_set(), kWriter) + "more";
+    set_at(bytes, kFileBytesAt, std::uint64_t{bytes.size()});
+    reseal(bytes);
+    CHECK(code_of(bytes) == Code::corrupt);
+}
+
 TEST_CASE("manifest format: what a later version wrote is refused by its name, or passed over") {
     const std::string good = encode_manifest(golden_set(), "klog 9.1");
     const auto changed = [&good](std::size_t at, auto value) {

@@ -5,13 +5,8 @@
 #include <chrono>
 #include <thread>
 
-#include "env/sim_env.h"
 #include "segment/clean_marker.h"
-#include "segment/wal.h"
-#include "segment/wal_recovery.h"
-#include "tests/support/manifest_golden.h"
-#include "tests/support/wal_testing.h"
-#include "tests/support/wal_workload.h"
+#include "tests/support/sealed_wal.h"
 
 using namespace klog;
 using namespace klog::testing;
@@ -19,58 +14,6 @@ using namespace klog::testing;
 namespace {
 
 constexpr std::size_t kValueBytes = WalWorkload::kValueBytes;
-
-std::string file_path(std::uint64_t wal_id) { return "/data/wal/" + wal_file_name(wal_id); }
-
-std::vector<std::uint64_t> seqs_of(Wal& wal, std::uint64_t wal_id) {
-    LogContents contents;
-    const auto reader = wal.open_file(wal_id, kWalFileHeaderBytes);
-    REQUIRE(reader.ok());
-    while (true) {
-        const auto frame = reader.value()->next();
-        REQUIRE(frame.ok());
-        if (!frame.value()) break;
-        read_frame(*frame.value(), kValueBytes, contents);
-    }
-    REQUIRE(contents.error == "");
-    return contents.seqs;
-}
-
-// `set` with all that the WAL's files up to wal_id hold: a segment for each.
-SegmentSetState sealed_set(Wal& wal, SegmentSetState set, std::uint64_t wal_id) {
-    set.store_uuid = wal.store_uuid();
-    set.hash_key = wal.hash_key();
-    for (const WalFileInfo& file : wal.files()) {
-        if (file.header.wal_id > wal_id) break;
-        REQUIRE(file.closed);
-        set.sealed = {file.header.wal_id, file.end, file.chain};
-        const std::vector<std::uint64_t> seqs = seqs_of(wal, file.header.wal_id);
-        if (seqs.empty()) continue;
-        set.logs[1].push_back(
-            full_entry(LogId::default_log, set.next_segment_id++, seqs.front(), seqs.back()));
-    }
-    return set;
-}
-
-Status apply(Env& env, const SegmentSetState& next) {
-    KLOG_TRY_ASSIGN(const auto set, SegmentSet::open(env, "/data", "klog test"));
-    return set->apply(next);
-}
-
-SegmentSetState read_set(Env& env) {
-    const auto set = SegmentSet::open(env, "/data", "klog test");
-    REQUIRE_MESSAGE(set.ok(), (set.ok() ? "" : set.error().message));
-    return *set.value()->state();
-}
-
-Status seal(Env& env, Wal& wal, std::uint64_t wal_id) {
-    return apply(env, sealed_set(wal, read_set(env), wal_id));
-}
-
-Result<Wal::Opened> open_with_set(Env& env) {
-    KLOG_TRY_ASSIGN(const auto set, SegmentSet::open(env, "/data", "klog test"));
-    return Wal::open(env, workload_options(), *set->state());
-}
 
 Error open_error(Env& env) {
     auto opened = open_with_set(env);
@@ -83,47 +26,6 @@ Error open_error(Env& env) {
 bool has(const std::string& text, std::string_view part) {
     return text.find(part) != std::string::npos;
 }
-
-// A store of some files with seqs from 1 on, which still lives.
-struct Living {
-    SimEnv env;
-    std::unique_ptr<Wal> wal;
-    std::uint64_t last_seq = 0;
-
-    explicit Living(std::uint64_t files, std::uint64_t seed = 1) : env(seed) {
-        auto opened = Wal::open(env, workload_options(), {});
-        REQUIRE(opened.ok());
-        wal = std::move(opened->wal);
-        while (wal->files().size() < files) commit();
-        commit();
-    }
-    void commit() {
-        Frame frame = numbered_frame(++last_seq, 1, kValueBytes);
-        REQUIRE(commit_one(*wal, frame).outcome == CommitOutcome::durable);
-        REQUIRE(wal->prepare_spares().ok());
-    }
-    void die() {
-        wal.reset();
-        env.crash_lose_all();
-    }
-};
-
-// A set that says that all up to `sealed` of `files` files is sealed; all of them are there.
-struct Sealed : Living {
-    explicit Sealed(std::uint64_t files, std::uint64_t sealed, bool close = false) : Living(files) {
-        REQUIRE(seal(env, *wal, sealed).ok());
-        first_left = seqs_of(*wal, sealed + 1).front();
-        if (close) REQUIRE(wal->close({1, last_seq + 1}, read_set(env).number).ok());
-        die();
-    }
-    std::uint64_t first_left = 0;
-    // What the WAL still has to give.
-    [[nodiscard]] std::vector<std::uint64_t> left() const {
-        std::vector<std::uint64_t> seqs;
-        for (std::uint64_t seq = first_left; seq <= last_seq; ++seq) seqs.push_back(seq);
-        return seqs;
-    }
-};
 
 // Empty, or what is wrong: the set and the WAL together hold each seq up to the last once.
 std::string broken_whole(Env& env, std::uint64_t last_seq) {
@@ -144,7 +46,7 @@ std::string broken_whole(Env& env, std::uint64_t last_seq) {
 }  // namespace
 
 TEST_CASE("wal sealed: a closed file says where its chain ends, as its successor's header does") {
-    Living living(4);
+    LivingWal living(4);
     const std::vector<WalFileInfo> files = living.wal->files();
     for (std::size_t i = 0; i + 1 < files.size(); ++i) {
         CHECK(files[i].closed);
@@ -156,7 +58,7 @@ TEST_CASE("wal sealed: a closed file says where its chain ends, as its successor
 }
 
 TEST_CASE("wal sealed: what is dropped is gone, what is open stays readable, the log goes on") {
-    Living living(5);
+    LivingWal living(5);
     Wal& wal = *living.wal;
     REQUIRE(seal(living.env, wal, 2).ok());
     const auto reader = wal.open_file(1, kWalFileHeaderBytes);
@@ -165,14 +67,14 @@ TEST_CASE("wal sealed: what is dropped is gone, what is open stays readable, the
     REQUIRE(wal.drop_sealed(set.sealed).ok());
     CHECK(wal.files().front().header.wal_id == 3);
     CHECK(wal.stats().wal_files == 3);
-    CHECK_FALSE(*living.env.exists(file_path(1)));
-    CHECK_FALSE(*living.env.exists(file_path(2)));
+    CHECK_FALSE(*living.env.exists(wal_path(1)));
+    CHECK_FALSE(*living.env.exists(wal_path(2)));
     CHECK(wal.open_file(2, kWalFileHeaderBytes).error().code == Code::not_found);
     REQUIRE(reader.value()->next().ok());
     // The removal is durable, and nothing happens twice.
     const auto lost = living.env.clone(1);
     lost->crash_lose_all();
-    CHECK_FALSE(*lost->exists(file_path(1)));
+    CHECK_FALSE(*lost->exists(wal_path(1)));
     const std::uint64_t calls = living.env.calls();
     REQUIRE(wal.drop_sealed(set.sealed).ok());
     CHECK(living.env.calls() == calls);
@@ -186,7 +88,7 @@ TEST_CASE("wal sealed: what is dropped is gone, what is open stays readable, the
 }
 
 TEST_CASE("wal sealed: only closed files that end as the set says are dropped") {
-    Living living(3);
+    LivingWal living(3);
     Wal& wal = *living.wal;
     const WalFileInfo second = wal.files()[1];
     const SealedUpto right{2, second.end, second.chain};
@@ -200,35 +102,35 @@ TEST_CASE("wal sealed: only closed files that end as the set says are dropped") 
     CHECK(wal.drop_sealed({4, right.end, right.chain}).error().code == Code::bug);
     CHECK(wal.drop_sealed({}).ok());
     CHECK(wal.files().size() == 3);
-    CHECK(*living.env.exists(file_path(1)));
+    CHECK(*living.env.exists(wal_path(1)));
     CHECK(wal.drop_sealed(right).ok());
     CHECK(wal.files().size() == 1);
 }
 
 TEST_CASE("wal sealed: what cannot be removed is forgotten, and removed the next time") {
-    Living living(4);
+    LivingWal living(4);
     REQUIRE(seal(living.env, *living.wal, 3).ok());
     const SealedUpto sealed = read_set(living.env).sealed;
     living.env.inject({.kinds = {SimCall::remove}, .path_part = wal_file_name(2)});
     CHECK(living.wal->drop_sealed(sealed).error().code == Code::io);
     CHECK(living.wal->files().size() == 1);
-    CHECK_FALSE(*living.env.exists(file_path(1)));
-    CHECK(*living.env.exists(file_path(2)));
-    CHECK_FALSE(*living.env.exists(file_path(3)));
+    CHECK_FALSE(*living.env.exists(wal_path(1)));
+    CHECK(*living.env.exists(wal_path(2)));
+    CHECK_FALSE(*living.env.exists(wal_path(3)));
     CHECK(living.wal->drop_sealed(sealed).ok());
-    CHECK_FALSE(*living.env.exists(file_path(2)));
+    CHECK_FALSE(*living.env.exists(wal_path(2)));
 }
 
 TEST_CASE("wal sealed: files that a crash left behind their edit are void") {
     for (const bool close : {false, true}) {
         // Each subset of the three, as removals become durable one by one; and whatever they hold.
         for (unsigned there = 0; there < 8; ++there) {
-            Sealed store(5, 3, close);
+            SealedWal store(5, 3, close);
             for (std::uint64_t id = 1; id <= 3; ++id) {
                 if ((there & (1U << (id - 1))) == 0) {
-                    REQUIRE(store.env.remove(file_path(id)).ok());
+                    REQUIRE(store.env.remove(wal_path(id)).ok());
                 } else if (there % 2 == 0) {
-                    REQUIRE(store.env.write_file(file_path(id), "no header").ok());
+                    REQUIRE(store.env.write_file(wal_path(id), "no header").ok());
                 }
             }
             auto opened = open_with_set(store.env);
@@ -238,26 +140,26 @@ TEST_CASE("wal sealed: files that a crash left behind their edit are void") {
             CHECK(opened->wal->files().front().header.wal_id == 4);
             CHECK(opened->wal->files().back().header.wal_id == 6);
             CHECK(read_log(*opened->wal, kValueBytes).seqs == store.left());
-            for (std::uint64_t id = 1; id <= 3; ++id) CHECK_FALSE(*store.env.exists(file_path(id)));
+            for (std::uint64_t id = 1; id <= 3; ++id) CHECK_FALSE(*store.env.exists(wal_path(id)));
         }
     }
 }
 
 TEST_CASE("wal sealed: a void file that cannot be removed is a notice, and goes later") {
-    Sealed store(4, 2);
+    SealedWal store(4, 2);
     store.env.inject({.kinds = {SimCall::remove}, .path_part = wal_file_name(1)});
     auto opened = open_with_set(store.env);
     REQUIRE(opened.ok());
     REQUIRE(opened->report.notices.size() == 1);
-    CHECK(has(opened->report.notices[0], file_path(1)));
+    CHECK(has(opened->report.notices[0], wal_path(1)));
     CHECK(read_log(*opened->wal, kValueBytes).seqs == store.left());
-    CHECK(*store.env.exists(file_path(1)));
+    CHECK(*store.env.exists(wal_path(1)));
     CHECK(opened->wal->drop_sealed(read_set(store.env).sealed).ok());
-    CHECK_FALSE(*store.env.exists(file_path(1)));
+    CHECK_FALSE(*store.env.exists(wal_path(1)));
 }
 
 TEST_CASE("wal sealed: void files go first, so that a full disk has room for a new file") {
-    Sealed store(5, 3, true);
+    SealedWal store(5, 3, true);
     for (const std::string& path : store.env.files()) {
         if (has(path, "/spare-")) REQUIRE(store.env.remove(path).ok());
     }
@@ -269,14 +171,14 @@ TEST_CASE("wal sealed: void files go first, so that a full disk has room for a n
 }
 
 TEST_CASE("wal sealed: a gap between the set and the oldest file is named") {
-    Sealed store(5, 2, true);
+    SealedWal store(5, 2, true);
     const auto env = store.env.clone(1);
-    REQUIRE(env->remove(file_path(3)).ok());
+    REQUIRE(env->remove(wal_path(3)).ok());
     CHECK(has(open_error(*env).message,
               "the set of segments ends with WAL file 2, the oldest file left is 4"));
     // Nothing was done about it.
-    CHECK(*env->exists(file_path(1)));
-    for (std::uint64_t id = 4; id <= 5; ++id) REQUIRE(env->remove(file_path(id)).ok());
+    CHECK(*env->exists(wal_path(1)));
+    for (std::uint64_t id = 4; id <= 5; ++id) REQUIRE(env->remove(wal_path(id)).ok());
     CHECK(has(open_error(*env).message,
               "the set of segments ends with WAL file 2, and no newer file is there"));
     // Nor is it taken for a new store where all is gone but the set.
@@ -287,7 +189,7 @@ TEST_CASE("wal sealed: a gap between the set and the oldest file is named") {
 }
 
 TEST_CASE("wal sealed: a set without its files, and files without their set, stop the start") {
-    Sealed store(5, 2);
+    SealedWal store(5, 2);
     REQUIRE(open_with_set(store.env).ok());
     store.env.crash_lose_all();
     const auto env = store.env.clone(1);
@@ -303,7 +205,7 @@ TEST_CASE("wal sealed: a set without its files, and files without their set, sto
 }
 
 TEST_CASE("wal sealed: the oldest file must follow on what is sealed, in the same store") {
-    Sealed store(4, 2);
+    SealedWal store(4, 2);
     const auto message = [&](const auto& change) {
         SegmentSetState set = read_set(store.env);
         change(set);
@@ -311,7 +213,7 @@ TEST_CASE("wal sealed: the oldest file must follow on what is sealed, in the sam
         const auto opened = Wal::open(*env, workload_options(), set);
         if (opened.ok()) return std::string();
         CHECK(opened.error().code == Code::corrupt);
-        CHECK(*env->exists(file_path(1)));
+        CHECK(*env->exists(wal_path(1)));
         return opened.error().message;
     };
     using State = SegmentSetState;
@@ -329,14 +231,14 @@ TEST_CASE("wal sealed: the oldest file must follow on what is sealed, in the sam
 }
 
 TEST_CASE("wal sealed: a set that is older than a clean stop saw it was lost or put back") {
-    Living living(3);
+    LivingWal living(3);
     REQUIRE(seal(living.env, *living.wal, 1).ok());
     const auto before = *living.env.read_file("/data/seg/manifest");
     REQUIRE(living.wal->drop_sealed(read_set(living.env).sealed).ok());
     // An edit that seals nothing, such as a merge.
     SegmentSetState merged = read_set(living.env);
     merged.logs[1][0].generation = 1;
-    REQUIRE(apply(living.env, merged).ok());
+    REQUIRE(apply_set(living.env, merged).ok());
     REQUIRE(living.wal->close({1, living.last_seq + 1}, 2).ok());
     living.die();
     CHECK(decode_clean_marker(*living.env.read_file("/data/wal/clean"), "m")->manifest_number == 2);
@@ -355,7 +257,7 @@ TEST_CASE("wal sealed: a set that is older than a clean stop saw it was lost or 
 }
 
 TEST_CASE("wal sealed: a set that is gone after a clean stop is missed") {
-    Living living(1);
+    LivingWal living(1);
     REQUIRE(seal(living.env, *living.wal, 0).ok());
     REQUIRE(living.wal->close({1, living.last_seq + 1}, 1).ok());
     living.die();
@@ -371,12 +273,12 @@ TEST_CASE("wal sealed: whatever call the power goes at, each record is there onc
                 CAPTURE(first_end);
                 CAPTURE(call);
                 CAPTURE(second_end);
-                Living living(4, call);
+                LivingWal living(4, call);
                 SimEnv& env = living.env;
                 const SegmentSetState next = sealed_set(*living.wal, read_set(env), 2);
                 const std::uint64_t begun = env.calls();
                 env.crash_at_call(begun + call);
-                Status done = apply(env, next);
+                Status done = apply_set(env, next);
                 if (done.ok()) done = living.wal->drop_sealed(next.sealed);
                 if (done.ok()) calls = env.calls() - begun;
                 living.wal.reset();
@@ -400,10 +302,10 @@ TEST_CASE("wal sealed: whatever call fails while files are dropped, each record 
     for (const Code code : {Code::io, Code::disk_full}) {
         for (std::uint64_t call = 0;; ++call) {
             CAPTURE(call);
-            Living living(5, call + 1);
+            LivingWal living(5, call + 1);
             const SegmentSetState next = sealed_set(*living.wal, read_set(living.env), 3);
             living.env.inject({.skip = call, .code = code});
-            Status done = apply(living.env, next);
+            Status done = apply_set(living.env, next);
             if (done.ok()) done = living.wal->drop_sealed(next.sealed);
             living.env.clear_faults();
             living.commit();
@@ -416,7 +318,7 @@ TEST_CASE("wal sealed: whatever call fails while files are dropped, each record 
 }
 
 TEST_CASE("wal sealed: files are dropped and read concurrently with commits") {
-    Living living(2);
+    LivingWal living(2);
     Wal& wal = *living.wal;
     std::atomic<int> drops{0};
     std::jthread sealer([&](const std::stop_token& stop) {
