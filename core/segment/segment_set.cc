@@ -159,10 +159,6 @@ std::string segment_path(const std::string& dir, LogId log, std::uint64_t segmen
            std::string(kSegmentSuffix);
 }
 
-std::string segment_temporary_path(const std::string& dir, LogId log, std::uint64_t segment_id) {
-    return segment_path(dir, log, segment_id) + ".tmp";
-}
-
 std::optional<std::uint64_t> segment_id_of(std::string_view name) {
     if (name.size() != kNameDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix)) {
         return {};

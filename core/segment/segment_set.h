@@ -83,9 +83,6 @@ inline constexpr std::string_view kSegmentSuffix = ".seg";
 
 // dir/seg/<log_id>/<20 digits of segment_id>.seg
 [[nodiscard]] std::string segment_path(const std::string& dir, LogId log, std::uint64_t segment_id);
-// Where it is written before it has that name.
-[[nodiscard]] std::string segment_temporary_path(const std::string& dir, LogId log,
-                                                 std::uint64_t segment_id);
 // nullopt: this is no name of a segment.
 [[nodiscard]] std::optional<std::uint64_t> segment_id_of(std::string_view name);
 

@@ -20,8 +20,15 @@
 
 namespace klog {
 
+// zstd's levels; core/README.md has the measurement. Sealing follows the writers, merging has time.
+inline constexpr int kSealLevel = 1;
+inline constexpr int kMergeLevel = 6;
+
+// The dictionary is made from the first payloads of a segment. Unit: bytes.
+inline constexpr std::size_t kTrainingBytes = 1U << 20U;
+
 struct SegmentWriterOptions {
-    int level = 3;                                   // zstd's
+    int level = kSealLevel;
     std::uint32_t block_bytes = 16 * 1024;           // a block is closed past this size, unpacked
     std::uint32_t dictionary_bytes_max = 32 * 1024;  // 0: none
 };

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "daemon/api/params.h"
 #include "daemon/http/exchange.h"
 #include "klog/log.h"
 #include "klog/result.h"
@@ -22,6 +23,18 @@ struct ReadRequest {
     std::uint64_t version_first = 0;
     std::uint64_t version_last = std::numeric_limits<std::uint64_t>::max();
 };
+
+// A seq, a time, or a duration before now, as `until` takes it.
+struct Until {
+    std::optional<Seq> seq;
+    std::optional<Time> time;
+};
+// Neither where the parameter is missing. Errors: bad_option.
+[[nodiscard]] Result<Until> parse_until(const Params& params, Time now);
+
+// The hint of a filter that holds a space, which was a "+" in the query. Otherwise the error as it
+// is.
+[[nodiscard]] Error explain_filter(Error error, const std::vector<std::string>& filters);
 
 // now: what AGO counts from. Errors: unknown_parameter, bad_option; filters are left to Log::read.
 [[nodiscard]] Result<ReadRequest> parse_read_request(const http::Request& request, Time now);

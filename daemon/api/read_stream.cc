@@ -61,13 +61,7 @@ private:
 
     // Nothing was sent yet: an ordinary problem document.
     void refuse(Error error) {
-        if (error.code == Code::bad_filter && error.hint.empty()) {
-            for (const std::string& filter : request_.options.filters) {
-                if (filter.find(' ') != std::string::npos) {
-                    error.hint = "'+' is a space in a query: write %2B";
-                }
-            }
-        }
+        error = explain_filter(std::move(error), request_.options.filters);
         answer_error(exchange_, error);
         let_go();
     }
