@@ -113,8 +113,6 @@ public:
     // Forgets the closed files up to sealed.wal_id and removes them. Precondition: an edit of the
     // set of segments that says so is durable. A reader that has one open goes on; open_file() says
     // not_found. What cannot be removed is tried again at the next call, and at the next open.
-    // Blocks for some 10 to 80 ms a file of 64 MiB on ext4; commits beside it are not slowed down
-    // beyond what the disk's syncs vary by themselves, nor less so by cutting files piece by piece.
     // Errors: io (all the same they are forgotten); bug (file sealed.wal_id is not closed, or ends
     // otherwise: nothing was done).
     virtual Status drop_sealed(const SealedUpto& sealed) = 0;
