@@ -216,8 +216,6 @@ TEST_CASE("segment set: a left-over temporary file means nothing") {
 
 TEST_CASE("segment set: names of segments lead to their numbers and back") {
     CHECK(segment_path("/d", LogId::default_log, 42) == "/d/seg/1/00000000000000000042.seg");
-    CHECK(segment_temporary_path("/d", LogId::system, 1) ==
-          "/d/seg/0/00000000000000000001.seg.tmp");
     CHECK(segment_id_of("00000000000000000042.seg") == std::optional<std::uint64_t>(42));
     for (const char* const name :
          {"", "42.seg", "00000000000000000042.seg.tmp", "0000000000000000004x.seg",
