@@ -10,6 +10,17 @@ SegmentCatalog::SegmentCatalog(Env& env, std::string dir, std::uint64_t cache_by
     for (auto& list : lists_) list = std::make_shared<List>();
 }
 
+Result<std::shared_ptr<SegmentReader>> SegmentCatalog::open(const SegmentEntry& entry) const {
+    const std::string path = segment_path(dir_, entry.log_id, entry.segment_id);
+    auto reader = SegmentReader::open(env_, path, &entry, cache_);
+    if (reader.ok() || reader.error().code != Code::not_found) return reader;
+    return Error{Code::corrupt,
+                 path + " is missing: it holds the records from seq " +
+                     std::to_string(entry.covered.first.value) + " to " +
+                     std::to_string(entry.covered.last.value),
+                 "put the file back, or restore the data directory from a copy"};
+}
+
 Status SegmentCatalog::follow(const SegmentSetState& state) {
     std::array<std::shared_ptr<const List>, 2> next;
     std::vector<std::uint64_t> gone;
@@ -23,10 +34,7 @@ Status SegmentCatalog::follow(const SegmentSetState& state) {
             });
             Segment segment{entry, same != known->end() ? same->reader : nullptr};
             if (!segment.reader) {
-                KLOG_TRY_ASSIGN(
-                    segment.reader,
-                    SegmentReader::open(env_, segment_path(dir_, entry.log_id, entry.segment_id),
-                                        &entry, cache_));
+                KLOG_TRY_ASSIGN(segment.reader, open(entry));
             }
             opened->push_back(std::move(segment));
         }

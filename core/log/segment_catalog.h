@@ -45,6 +45,8 @@ public:
     [[nodiscard]] PageCache& cache() const { return *cache_; }
 
 private:
+    [[nodiscard]] Result<std::shared_ptr<SegmentReader>> open(const SegmentEntry& entry) const;
+
     Env& env_;
     const std::string dir_;
     const std::shared_ptr<PageCache> cache_;
