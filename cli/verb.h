@@ -51,6 +51,7 @@ Verb history_verb();
 Verb keys_verb();
 Verb topics_verb();
 Verb head_verb();
+Verb count_verb();
 Verb bench_verb();
 Verb config_verb();
 Verb completion_verb();

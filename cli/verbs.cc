@@ -16,6 +16,7 @@ std::span<const Verb> verbs() {
         keys_verb(),
         topics_verb(),
         head_verb(),
+        count_verb(),
         verify_verb(),
         doctor_verb(),
         bench_verb(),

@@ -1,7 +1,7 @@
 // Where a tail starts, and the advice that it gives before.
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/advice.h"
 #include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/tail/tail.h"
@@ -46,47 +46,6 @@ Result<Start> probe(const Context& context, Target target) {
         start.from = "?";
     }
     return start;
-}
-
-bool has_wildcard(const std::string& filter) {
-    return filter.find_first_of("*>+#") != std::string::npos || filter.ends_with('/');
-}
-
-bool is_file(const std::string& path) {
-    struct stat status = {};
-    return ::lstat(path.c_str(), &status) == 0;
-}
-
-// Is there any topic that matches? Reads no more than the first bytes: there may be a million.
-bool any_topic(const Context& context, const std::string& filter) {
-    Target target("/v1/topics");
-    target.add("filter", filter);
-    auto client = dial(context);
-    if (!client || !(*client)->send(make_request(context, "GET", target.text()))) return false;
-    const auto head = (*client)->read_head(kAnswerWait);
-    if (!head || head->status != 200) return false;
-    const auto body = (*client)->read_body(1U << 12U, kAnswerWait);
-    return body && !body->empty();
-}
-
-// The shell has put file names where a filter's * stood.
-void advise_quotes(const TailOptions& options) {
-    if (options.filters.size() < 2) return;
-    for (const std::string& filter : options.filters) {
-        if (has_wildcard(filter) || !is_file(filter)) continue;
-        write_error_stream("hint: \"" + filter +
-                           "\" is a file here: put a filter with * in quotes, or write + for *\n");
-        return;
-    }
-}
-
-void advise_literal(const Context& context, const TailOptions& options) {
-    for (const std::string& filter : options.filters) {
-        if (has_wildcard(filter) || any_topic(context, filter)) continue;
-        if (!any_topic(context, filter + "/>")) continue;
-        write_error_stream("hint: no topic is named " + filter +
-                           ", but there are topics below it: klog tail " + filter + "/\n");
-    }
 }
 
 void advise_earlier(const Context& context, const TailOptions& options, const Start& start) {
@@ -176,8 +135,8 @@ Result<Start> find_start(const Context& context, const TailOptions& options, boo
 
 void advise(const Context& context, const TailOptions& options, const Start& start, bool follow) {
     if (context.quiet) return;
-    advise_quotes(options);
-    advise_literal(context, options);
+    advise_quotes(options.filters);
+    advise_literal(context, "tail", options.filters);
     const bool at_end = follow && options.after.empty() && options.last.empty() &&
                         (options.from.empty() || options.from == "end");
     if (at_end && is_terminal(STDERR_FILENO) && is_terminal(STDOUT_FILENO)) {

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "cli/advice.h"
 #include "cli/context.h"
 #include "cli/json_text.h"
 #include "cli/output.h"
@@ -22,6 +23,9 @@ Result<int> run_head(const HeadOptions& options, Context& context) {
     if (!answer.good()) return report(answer.problem());
     const auto seq = member(answer.body, "seq");
     if (!seq) return Error{Code::not_klog, "the answer holds no seq", "look at --url and KLOG_URL"};
+    if (*seq == "0" && !options.filter.empty() && !context.quiet) {
+        advise_literal(context, "head", {options.filter});
+    }
     // A bare number is what scripts want, so that is what a pipe gets as well.
     const bool object = context.output_given() && (context.output() == OutputMode::json ||
                                                    context.output() == OutputMode::ndjson);

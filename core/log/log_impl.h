@@ -33,6 +33,7 @@ public:
     Result<OwnedRecord> get(std::string_view space, std::string_view key,
                             std::optional<Version> version) override;
     Result<std::unique_ptr<Reader>> read(const ReadOptions& options) override;
+    Result<std::unique_ptr<Counter>> counter(const CountOptions& options) override;
     Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
                               std::string_view after, bool deleted, std::size_t limit) override;
     Result<Page<TopicRow>> topics(std::string_view filter, std::string_view after,
@@ -54,7 +55,15 @@ private:
     [[nodiscard]] Result<OwnedRecord> record_at(Seq seq);
     [[nodiscard]] Status heads_of(const std::vector<Hash128>& hashes,
                                   std::vector<HeadEntry>& heads) const;
-    [[nodiscard]] Result<Seq> start_of(const ReadOptions& options, const FilterSet& set, Seq head);
+    // Where a read that does not follow ends, and one that does if that is known already.
+    struct EndOf {
+        Seq now;                  // of what is there now
+        std::optional<Seq> ever;  // nothing behind it is wanted, whatever comes
+    };
+    [[nodiscard]] Result<EndOf> end_of(const ReadOptions& options, Seq head);
+    [[nodiscard]] Result<Seq> start_of(const ReadOptions& options, const FilterSet& set, Seq head,
+                                       Seq end);
+    [[nodiscard]] Result<std::optional<Seq>> near_time(Time time) const;
     [[nodiscard]] Result<Seq> before_time(Time time, Seq head);
     [[nodiscard]] Result<Seq> before_last(const ReadOptions& options, const FilterSet& set,
                                           Seq end);

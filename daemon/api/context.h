@@ -41,6 +41,7 @@ void handle_history(const Context& context, const ExchangePtr& exchange);  // re
 void handle_keys(const Context& context, const ExchangePtr& exchange);     // listings.cc
 void handle_topics(const Context& context, const ExchangePtr& exchange);   // listings.cc
 void handle_head(const Context& context, const ExchangePtr& exchange);     // get.cc
+void handle_count(const Context& context, const ExchangePtr& exchange);    // count.cc
 void handle_livez(const Context& context, const ExchangePtr& exchange);    // health.cc
 void handle_readyz(const Context& context, const ExchangePtr& exchange);   // health.cc
 void handle_metrics(const Context& context, const ExchangePtr& exchange);  // metrics.cc

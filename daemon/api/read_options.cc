@@ -2,11 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 
 #include "daemon/api/context.h"
 #include "daemon/api/params.h"
 #include "daemon/json/record_json.h"
+#include "segment/batch_format.h"
 
 namespace klog::api {
 namespace {
@@ -78,24 +80,58 @@ Status take_start(const Params& params, const http::Request& request, Time now,
     return {};
 }
 
-Status take_until(const Params& params, Time now, ReadOptions& options) {
-    const auto until = params.text("until");
-    if (!until) return {};
-    if (const auto seq = parse_number(*until)) {
-        options.until_seq = Seq{*seq};
-        return {};
-    }
-    KLOG_TRY_ASSIGN(options.until_time,
-                    parse_moment("until", *until, "a seq, a time or a duration", now));
-    return {};
+bool accepts(const http::Request& request, std::string_view type) {
+    return std::any_of(request.headers.begin(), request.headers.end(), [&](const auto& header) {
+        return header.first == "accept" && header.second.find(type) != std::string::npos;
+    });
 }
 
-bool wants_events(const http::Request& request) {
-    const auto accept = request.header("accept");
-    return accept && accept->find(kEventStream) != std::string_view::npos;
+// A seq behind which nothing is wanted, or a moment. An `after` further on is no mistake: that much
+// was seen already.
+Status check_order(const Params& params, const ReadOptions& options) {
+    using Form = ReadFrom::Form;
+    const bool seqs = options.from.form == Form::from && options.until_seq;
+    const bool times = options.from.form == Form::time && options.until_time;
+    const bool wrong = (seqs && options.from.seq > *options.until_seq) ||
+                       (times && options.from.time > *options.until_time);
+    if (!wrong) return {};
+    return Error{Code::bad_option,
+                 fmt::format("'from' ({}) lies after 'until' ({})", *params.text("from"),
+                             *params.text("until")),
+                 "both are part of what is read: from the earlier one until the later one"};
 }
 
 }  // namespace
+
+Result<Until> parse_until(const Params& params, Time now) {
+    Until until;
+    const auto text = params.text("until");
+    if (!text) return until;
+    if (const auto seq = parse_number(*text)) {
+        until.seq = Seq{*seq};
+        return until;
+    }
+    KLOG_TRY_ASSIGN(until.time, parse_moment("until", *text, "a seq, a time or a duration", now));
+    return until;
+}
+
+Error explain_filter(Error error, const std::vector<std::string>& filters) {
+    if (error.code != Code::bad_filter || !error.hint.empty()) return error;
+    for (const std::string& filter : filters) {
+        if (filter.find(' ') != std::string::npos) {
+            error.hint = "'+' is a space in a query: write %2B";
+        }
+    }
+    return error;
+}
+
+std::optional<ReadRequest::Form> parse_form(const http::Request& request) {
+    const bool events = accepts(request, kEventStream);
+    const bool frames = accepts(request, kBatchMediaType);
+    if (events && frames) return std::nullopt;
+    if (frames) return ReadRequest::Form::frames;
+    return events ? ReadRequest::Form::events : ReadRequest::Form::lines;
+}
 
 Result<ReadRequest> parse_read_request(const http::Request& request, Time now) {
     KLOG_TRY_ASSIGN(const Params params, Params::parse(request, kReadParams));
@@ -105,14 +141,16 @@ Result<ReadRequest> parse_read_request(const http::Request& request, Time now) {
     KLOG_TRY_ASSIGN(read.options.follow, params.flag("follow"));
     KLOG_TRY_ASSIGN(read.marks, params.flag("marks"));
     KLOG_TRY(take_start(params, request, now, read.options));
-    KLOG_TRY(take_until(params, now, read.options));
+    KLOG_TRY_ASSIGN(const Until until, parse_until(params, now));
+    read.options.until_seq = until.seq;
+    read.options.until_time = until.time;
+    KLOG_TRY(check_order(params, read.options));
     KLOG_TRY_ASSIGN(const auto limit, params.number("limit"));
     if (limit) {
         if (*limit == 0) return bad_value("limit", "0", "a number from 1");
         read.limit = *limit;
     }
     if (const auto key = params.text("key")) read.options.key = std::string(*key);
-    read.events = wants_events(request);
     return read;
 }
 

@@ -28,6 +28,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "v1/spaces/*/keys", handle_keys},
     Route{"GET", "v1/topics", handle_topics},
     Route{"GET", "v1/head", handle_head},
+    Route{"GET", "v1/count", handle_count},
     Route{"GET", "livez", handle_livez},
     Route{"GET", "readyz", handle_readyz},
     Route{"GET", "metrics", handle_metrics},

@@ -196,6 +196,7 @@ def reads(answers, daemon):
                    "/v1/spaces/a/keys/nobody/history", "/v1/spaces/a/keys/k?version=999",
                    "/v1/spaces/a/keys", "/v1/spaces/a/keys?deleted=true&prefix=g", "/v1/topics",
                    "/v1/topics?filter=a/*", "/v1/head", "/v1/head?filter=nothing/>",
+                   "/v1/count", "/v1/count?filter=a/>&not=a/c&after=1&until=9&key=k",
                    "/v1/openapi.json", "/livez", "/readyz", "/metrics"):
         answers.call(daemon, "GET", target)
     answers.call(daemon, "GET", "/v1/records?limit=1", headers={"Accept": "text/event-stream"})
@@ -211,11 +212,13 @@ def mistakes(answers, daemon):
     post(answers, daemon, "topic=a", b"1", "text/plain")
     for target in ("/v1/records?filter=a/>/b", "/v1/records?limit=0", "/v1/spaces/a/keys/k?version=x",
                    "/v1/spaces/a/keys/k/history?from_version=x", "/v1/spaces/a/keys?what=1",
-                   "/v1/topics?filter=", "/v1/head?filter=*a"):
+                   "/v1/topics?filter=", "/v1/head?filter=*a", "/v1/count?filter=*a",
+                   "/v1/count?after=x", "/v1/records?from=3&until=2"):
         answers.call(daemon, "GET", target)
     for method, target in (("POST", "/v1/records?topic=a"), ("GET", "/v1/records"),
                            ("GET", "/v1/spaces/a/keys/k"), ("GET", "/v1/spaces/a/keys/k/history"),
-                           ("GET", "/v1/spaces/a/keys"), ("GET", "/v1/topics"), ("GET", "/v1/head")):
+                           ("GET", "/v1/spaces/a/keys"), ("GET", "/v1/topics"), ("GET", "/v1/head"),
+                           ("GET", "/v1/count")):
         body = b"1" if method == "POST" else None
         answers.call(daemon, method, target, body, JSON if body else None,
                      {"Klog-Tenant": "another"})
@@ -264,8 +267,9 @@ def damaged(answers, place):
                 file.seek(LARGE_BYTES // 2)
                 file.write(b"!")
             break
-    status, text = answers.call(daemon, "GET", "/v1/records")
-    assert status == 500 and json.loads(text)["code"] == "corrupt", (status, text[:300])
+    for target in ("/v1/records", "/v1/count"):
+        status, text = answers.call(daemon, "GET", target)
+        assert status == 500 and json.loads(text)["code"] == "corrupt", (status, text[:300])
     daemon.kill()
 
 

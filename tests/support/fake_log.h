@@ -111,6 +111,7 @@ public:
     }
     // In fake_store.h, with the reader.
     [[nodiscard]] Result<std::unique_ptr<Reader>> read(const ReadOptions& options) override;
+    [[nodiscard]] Result<std::unique_ptr<Counter>> counter(const CountOptions& options) override;
     [[nodiscard]] Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
                                             std::string_view after, bool deleted,
                                             std::size_t limit) override {

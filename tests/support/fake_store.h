@@ -105,6 +105,36 @@ inline Result<std::unique_ptr<Reader>> FakeLog::read(const ReadOptions& options)
     return std::unique_ptr<Reader>(std::make_unique<FakeReader>(*this, options));
 }
 
+// Looks at scan_step_ seqs a step, as the reader does.
+class FakeCounter final : public Counter {
+public:
+    explicit FakeCounter(std::unique_ptr<Reader> reader) : reader_(std::move(reader)) {}
+    [[nodiscard]] bool ready_in_memory() override { return reader_->ready_in_memory(); }
+    [[nodiscard]] Result<bool> step() override {
+        KLOG_TRY_ASSIGN(const ReadChunk chunk, reader_->read(~0ULL, ~0ULL));
+        records_ += chunk.records.size();
+        return chunk.end;
+    }
+    [[nodiscard]] std::uint64_t records() const override { return records_; }
+
+private:
+    std::unique_ptr<Reader> reader_;
+    std::uint64_t records_ = 0;
+};
+
+inline Result<std::unique_ptr<Counter>> FakeLog::counter(const CountOptions& options) {
+    ReadOptions range;
+    range.filters = options.filters;
+    range.not_filters = options.not_filters;
+    range.key = options.key;
+    range.from.form = ReadFrom::Form::after;
+    range.from.seq = options.after;
+    range.until_seq = options.until_seq;
+    range.until_time = options.until_time;
+    KLOG_TRY_ASSIGN(std::unique_ptr<Reader> reader, read(range));
+    return std::unique_ptr<Counter>(std::make_unique<FakeCounter>(std::move(reader)));
+}
+
 class FakeStore final : public Store {
 public:
     FakeLog log_;
@@ -115,6 +145,7 @@ public:
     [[nodiscard]] Log& default_log() override { return log_; }
     void run_writer(std::stop_token) override {}
     void run_maintenance(std::stop_token) override {}
+    void run_sealer(std::stop_token) override {}
     Status maintain() override { return {}; }
     Status close() override { return {}; }
     [[nodiscard]] StoreStats stats() const override { return stats_; }

@@ -180,6 +180,32 @@ public:
     [[nodiscard]] virtual Seq end_at() const = 0;
 };
 
+// What is counted: records behind `after`, up to the newest durable one when the count began.
+struct CountOptions {
+    std::vector<std::string> filters = {">"};  // a union; at most 64
+    std::vector<std::string> not_filters;      // taken out again; at most 64
+    std::optional<std::string> key;            // exactly this key text
+    Seq after;
+    // The last seq, or the last time, that counts.
+    std::optional<Seq> until_seq;
+    std::optional<Time> until_time;
+};
+
+// A count in steps, so that a long one need not hold its thread. One thread at a time; destroy it
+// before its Log.
+class Counter {
+public:
+    virtual ~Counter() = default;
+
+    // True if the next step() does not touch the disk.
+    [[nodiscard]] virtual bool ready_in_memory() = 0;
+    // Looks at about 2 MiB of the log more. True: records() is final. May read the disk; never
+    // waits for new records. Errors: corrupt (names file and offset), io.
+    [[nodiscard]] virtual Result<bool> step() = 0;
+    // How many match among those that were looked at, tombstones too.
+    [[nodiscard]] virtual std::uint64_t records() const = 0;
+};
+
 // A record that owns its bytes.
 struct OwnedRecord {
     RecordView view;
@@ -246,6 +272,12 @@ public:
     // Opens a cursor. Errors: bad_filter, bad_option. Form::time and Form::last may read the disk.
     [[nodiscard]] virtual Result<std::unique_ptr<Reader>> read(const ReadOptions& options) = 0;
 
+    // Begins a count. Errors: bad_filter, bad_key. An until_time may read the disk.
+    [[nodiscard]] virtual Result<std::unique_ptr<Counter>> counter(const CountOptions& options) = 0;
+    // The exact number of records that match now, in one go: it may read the whole log. Errors: as
+    // counter() and Counter::step().
+    [[nodiscard]] Result<std::uint64_t> count(const CountOptions& options);
+
     // Entities of a space whose key starts with prefix, behind `after`, at most limit (<= 10,000).
     // Deleted ones only on request.
     [[nodiscard]] virtual Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
@@ -283,6 +315,12 @@ struct StoreStats {
     std::uint64_t wal_files = 0;
     std::uint64_t wal_bytes_on_disk = 0;
     std::uint64_t sync_micros_total = 0;
+    std::uint64_t segments = 0;        // sealed, of all logs
+    std::uint64_t segment_bytes = 0;   // on disk
+    std::uint64_t unsealed_bytes = 0;  // in closed WAL files
+    std::uint64_t cache_bytes = 0;     // of unpacked blocks and pages
+    std::uint64_t cache_hits = 0;
+    std::uint64_t cache_misses = 0;
     bool writable = true;  // false: no room; reads go on
     bool failed = false;   // a sync failed; nothing is written any more
 };
@@ -310,10 +348,13 @@ public:
     [[nodiscard]] virtual Log& default_log() = 0;
 
     // Lend a thread; returns when stopped. Writer: commits what append() left behind.
-    // Maintenance: spares, runs, key index, file indexes, the idle mark. Without them the
-    // same work happens on the threads that append, and in close().
+    // Maintenance: spares, runs, key index, file indexes, the idle mark. Sealer: WAL files become
+    // segments, and small segments larger ones; it wants processor time, so lend it a thread that
+    // yields to the others. Without them the same work happens on the threads that append, and, but
+    // for sealing, in close().
     virtual void run_writer(std::stop_token stop) = 0;
     virtual void run_maintenance(std::stop_token stop) = 0;
+    virtual void run_sealer(std::stop_token stop) = 0;
     // Maintenance that is due, once, on this thread. For embedders without a thread, and tests.
     virtual Status maintain() = 0;
 
