@@ -34,8 +34,7 @@ std::vector<WalFileInfo> Sealer::chosen_files() const {
         bytes += file.end;
         chosen.push_back(std::move(file));
     }
-    const std::uint64_t wanted = std::min(kBytesWanted, options_.wal_file_bytes / 2);
-    if (bytes < wanted && chosen.size() < kFilesMax) chosen.clear();
+    if (bytes < options_.seal_bytes_min && chosen.size() < kFilesMax) chosen.clear();
     return chosen;
 }
 

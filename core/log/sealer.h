@@ -31,9 +31,7 @@ namespace klog {
 
 class Sealer {
 public:
-    // Closed files are sealed when together they have this size, or a full file's where that is
-    // less, or when there are kFilesMax of them: a start leaves one behind that may hold little.
-    static constexpr std::uint64_t kBytesWanted = 8ULL << 20U;
+    // Closed files are sealed when there are so many, however little they hold.
     static constexpr std::size_t kFilesMax = 16;
     // What one seal takes at most, unless a single file is larger. Unit: bytes of WAL.
     static constexpr std::uint64_t kSealBytesMax = 64ULL << 20U;

@@ -24,6 +24,7 @@ Status check_options(const StoreOptions& options) {
     KLOG_TRY(check_range("wal_file_bytes", options.wal_file_bytes, kSmallest, kGiB));
     KLOG_TRY(check_range("memtable_bytes_max", options.memtable_bytes_max, kSmallest, kGiB));
     KLOG_TRY(check_range("group_bytes_max", options.group_bytes_max, kSmallest, kGiB));
+    KLOG_TRY(check_range("seal_bytes_min", options.seal_bytes_min, 4096, 1024 * kGiB));
     KLOG_TRY(check_range("merged_bytes_max", options.merged_bytes_max, kSmallest, kGiB));
     KLOG_TRY(check_range("segment_cache_bytes", options.segment_cache_bytes, kSmallest, 64 * kGiB));
     KLOG_TRY(check_range("unsealed_bytes_max", options.unsealed_bytes_max, kSmallest, 1024 * kGiB));
@@ -55,8 +56,7 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options
     wal.writer = "klog " + options.writer_version;
     KLOG_TRY_ASSIGN(std::unique_ptr<SegmentSet> set,
                     SegmentSet::open(env, options.dir, wal.writer));
-    auto segments =
-        std::make_unique<SegmentCatalog>(env, options.dir, options.segment_cache_bytes);
+    auto segments = std::make_unique<SegmentCatalog>(env, options.dir, options.segment_cache_bytes);
     // Before the WAL removes what the set calls sealed.
     KLOG_TRY(segments->follow(*set->state()));
     KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal, *set->state()));
@@ -67,8 +67,8 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options
 }
 
 StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
-                     std::unique_ptr<SegmentSet> set,
-                     std::unique_ptr<SegmentCatalog> segments, Wal::Opened opened)
+                     std::unique_ptr<SegmentSet> set, std::unique_ptr<SegmentCatalog> segments,
+                     Wal::Opened opened)
     : env_(env),
       options_(options),
       lock_(std::move(lock)),

@@ -1,5 +1,6 @@
 #include "segment/segment_codec.h"
 
+#define ZDICT_STATIC_LINKING_ONLY  // for fastCover; zstd is linked statically
 #include <zdict.h>
 #include <zstd.h>
 
@@ -14,6 +15,11 @@ namespace {
 constexpr std::size_t kSamplesMin = 64;
 constexpr std::size_t kSampleBytesPerDictionaryByte = 12;
 constexpr std::size_t kDictionaryBytesMin = 1024;
+// fastCover chooses stretches of so many bytes by how often their words of so many bytes occur, as
+// counted in a table of 2^20 entries. Measured on real events: 512 and 1024 are a little worse.
+constexpr unsigned kCoverSegmentBytes = 256;
+constexpr unsigned kCoverWordBytes = 8;
+constexpr unsigned kCoverTableBits = 20;
 
 struct FreeCompressor {
     void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
@@ -39,13 +45,18 @@ ZSTD_DCtx* decompressor() {
 
 std::string train_dictionary(std::string_view samples, const std::vector<std::size_t>& sizes,
                              std::size_t bytes_max, int level) {
-    static_cast<void>(level);
     const std::size_t wanted = std::min(bytes_max, samples.size() / kSampleBytesPerDictionaryByte);
     if (sizes.size() < kSamplesMin || wanted < kDictionaryBytesMin) return {};
     std::string dictionary(wanted, '\0');
+    ZDICT_fastCover_params_t params{};
+    params.k = kCoverSegmentBytes;
+    params.d = kCoverWordBytes;
+    params.f = kCoverTableBits;
+    params.accel = 1;
+    params.zParams.compressionLevel = level;
     const std::size_t bytes =
-        ZDICT_trainFromBuffer(dictionary.data(), dictionary.size(), samples.data(), sizes.data(),
-                              static_cast<unsigned>(sizes.size()));
+        ZDICT_trainFromBuffer_fastCover(dictionary.data(), dictionary.size(), samples.data(),
+                                        sizes.data(), static_cast<unsigned>(sizes.size()), params);
     if (ZDICT_isError(bytes) != 0) return {};
     dictionary.resize(bytes);
     return dictionary;

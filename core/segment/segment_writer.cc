@@ -135,7 +135,7 @@ Status SegmentWriterImpl::add_checked(const RecordView& record) {
     }
     const std::size_t begin = payload_.size();
     encoder_->add(record);
-    if (training_ && samples_.size() < kTrainingBytes) {
+    if (training_ && samples_.size() < options_.training_bytes) {
         const std::size_t sample = std::min(payload_.size() - begin, kSampleBytesMax);
         samples_ += std::string_view(payload_).substr(begin, sample);
         sample_bytes_.push_back(sample);
@@ -166,7 +166,7 @@ Status SegmentWriterImpl::close_block() {
     if (training_) {
         waiting_.push_back({open_, std::move(payload_)});
         payload_ = {};
-        if (stats_.payload_bytes >= kTrainingBytes) return end_training();
+        if (stats_.payload_bytes >= options_.training_bytes) return end_training();
         return {};
     }
     const Status written = write_block(open_, payload_);

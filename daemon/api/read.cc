@@ -1,9 +1,12 @@
 // GET /v1/records and a key's history.
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 
 #include "daemon/api/params.h"
 #include "daemon/api/read_stream.h"
+#include "segment/batch_format.h"
 
 namespace klog::api {
 namespace {
@@ -29,6 +32,14 @@ Result<ReadRequest> history_request(const http::Request& request) {
 void handle_read(const Context& context, const ExchangePtr& exchange) {
     Result<ReadRequest> read = parse_read_request(exchange->request(), context.options.now());
     if (!read) return answer_error(exchange, read.error());
+    const auto form = parse_form(exchange->request());
+    if (!form) {
+        return exchange->respond(http::problem(
+            406,
+            Error{Code::unsupported, "the answer cannot be frames and server-sent events at once",
+                  fmt::format("Accept: {} or {}, not both", kBatchMediaType, kEventStream)}));
+    }
+    read->form = *form;
     stream_records(context, exchange, *std::move(read));
 }
 

@@ -2,11 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 
 #include "daemon/api/context.h"
 #include "daemon/api/params.h"
 #include "daemon/json/record_json.h"
+#include "segment/batch_format.h"
 
 namespace klog::api {
 namespace {
@@ -78,9 +80,10 @@ Status take_start(const Params& params, const http::Request& request, Time now,
     return {};
 }
 
-bool wants_events(const http::Request& request) {
-    const auto accept = request.header("accept");
-    return accept && accept->find(kEventStream) != std::string_view::npos;
+bool accepts(const http::Request& request, std::string_view type) {
+    return std::any_of(request.headers.begin(), request.headers.end(), [&](const auto& header) {
+        return header.first == "accept" && header.second.find(type) != std::string::npos;
+    });
 }
 
 // A seq behind which nothing is wanted, or a moment. An `after` further on is no mistake: that much
@@ -122,6 +125,14 @@ Error explain_filter(Error error, const std::vector<std::string>& filters) {
     return error;
 }
 
+std::optional<ReadRequest::Form> parse_form(const http::Request& request) {
+    const bool events = accepts(request, kEventStream);
+    const bool frames = accepts(request, kBatchMediaType);
+    if (events && frames) return std::nullopt;
+    if (frames) return ReadRequest::Form::frames;
+    return events ? ReadRequest::Form::events : ReadRequest::Form::lines;
+}
+
 Result<ReadRequest> parse_read_request(const http::Request& request, Time now) {
     KLOG_TRY_ASSIGN(const Params params, Params::parse(request, kReadParams));
     ReadRequest read;
@@ -140,7 +151,6 @@ Result<ReadRequest> parse_read_request(const http::Request& request, Time now) {
         read.limit = *limit;
     }
     if (const auto key = params.text("key")) read.options.key = std::string(*key);
-    read.events = wants_events(request);
     return read;
 }
 

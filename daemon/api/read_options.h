@@ -17,7 +17,8 @@ struct ReadRequest {
     ReadOptions options;
     std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
     bool marks = false;
-    bool events = false;       // server-sent events instead of NDJSON
+    enum class Form : std::uint8_t { lines, events, frames };
+    Form form = Form::lines;   // NDJSON, server-sent events, the frames of schemas/batch.md
     bool read_to_head = true;  // Klog-Read-To in the head of a read that does not follow
     // Records of other versions are left out, and the read ends at version_last.
     std::uint64_t version_first = 0;
@@ -36,7 +37,12 @@ struct Until {
 // is.
 [[nodiscard]] Error explain_filter(Error error, const std::vector<std::string>& filters);
 
-// now: what AGO counts from. Errors: unknown_parameter, bad_option; filters are left to Log::read.
+// The form that a read's Accept headers ask for; NDJSON where they name none of the others.
+// nullopt: two at once, which no single answer can be.
+[[nodiscard]] std::optional<ReadRequest::Form> parse_form(const http::Request& request);
+
+// The form is left to parse_form. now: what AGO counts from. Errors: unknown_parameter, bad_option;
+// filters are left to Log::read.
 [[nodiscard]] Result<ReadRequest> parse_read_request(const http::Request& request, Time now);
 
 }  // namespace klog::api

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/api/record_writer.h"
+#include "segment/batch_format.h"
 
 namespace klog::api {
 namespace {
@@ -12,6 +13,18 @@ constexpr std::size_t kStepBytesMax = 256 * 1024;
 constexpr std::uint64_t kStepRecordsMax = 4096;
 constexpr std::size_t kUnsentBytesMax = 512 * 1024;
 constexpr std::chrono::milliseconds kHeartbeat{15'000};
+
+using Form = ReadRequest::Form;
+
+std::string_view media_type(Form form) {
+    if (form == Form::frames) return kBatchMediaType;
+    return form == Form::events ? kEventStream : kNdjson;
+}
+
+std::unique_ptr<RecordWriter> make_writer(const ReadRequest& request) {
+    if (request.form == Form::frames) return make_batch_writer();
+    return make_text_writer(request.form == Form::events, request.marks);
+}
 
 // What one step found, rendered.
 struct Step {
@@ -31,15 +44,15 @@ public:
         : context_(context),
           exchange_(std::move(exchange)),
           request_(std::move(request)),
-          writer_(request_.events, request_.marks),
+          writer_(make_writer(request_)),
           left_(request_.limit) {}
 
     void start() {
         exchange_->on_closed([self = shared_from_this()] { self->let_go(); });
         exchange_->on_drain([self = shared_from_this()] { self->drain(); });
-        using Form = ReadFrom::Form;
-        const Form form = request_.options.from.form;
-        if (form != Form::time && form != Form::last && !request_.options.until_time) {
+        using From = ReadFrom::Form;
+        const From from = request_.options.from.form;
+        if (from != From::time && from != From::last && !request_.options.until_time) {
             return opened(context_.log.read(request_.options));
         }
         // Searching for a start point may read the disk.
@@ -90,9 +103,10 @@ private:
             if (record.version.value > request_.version_last) step.end = true;
             if (step.end) break;
             if (record.version.value < request_.version_first) continue;
-            writer_.record(step.text, record);
+            writer_->record(step.text, record);
             ++step.records;
         }
+        writer_->close(step.text);
         step.read_to = chunk->read_to;
         step.head = chunk->head;
         step.end = step.end || chunk->end;
@@ -111,6 +125,7 @@ private:
         const bool cut = left_ == 0;
         const bool caught_up = step.read_to >= step.head;
         if (!cut) add_marks(step, caught_up);
+        if (cut || step.end) writer_->end(step.text, cut);
         if (!step.text.empty()) exchange_->write(std::move(step.text));
         if (cut || step.end) return end();
         if (request_.options.follow && caught_up) return wait();
@@ -119,17 +134,18 @@ private:
 
     // Marks and heartbeats stand behind the records of their step.
     void add_marks(Step& step, bool caught_up) {
+        const bool marks = request_.marks || request_.form == Form::frames;
         const bool first_time = caught_up && !told_caught_up_ && request_.options.follow;
-        if (request_.marks && (step.end || first_time)) {
-            writer_.mark(step.text, step.end ? std::max(step.read_to, end_at()) : step.read_to,
-                         caught_up);
+        if (marks && (step.end || first_time)) {
+            const Seq upto = step.end ? std::max(step.read_to, end_at()) : step.read_to;
+            writer_->mark(step.text, upto, caught_up && upto == step.head);
             told_caught_up_ = true;
             heartbeat_due_ = false;
         }
         if (!heartbeat_due_ || step.end) return;
         heartbeat_due_ = false;
         if (exchange_->unsent_bytes() < kUnsentBytesMax) {
-            writer_.heartbeat(step.text, step.read_to, caught_up);
+            writer_->heartbeat(step.text, step.read_to, step.read_to == step.head);
         }
     }
 
@@ -145,8 +161,8 @@ private:
         if (!request_.options.follow && request_.read_to_head) {
             headers.emplace_back("Klog-Read-To", std::to_string(end_at().value));
         }
-        if (request_.events) headers.emplace_back("Cache-Control", "no-store");
-        std::string type(request_.events ? kEventStream : kNdjson);
+        if (request_.form == Form::events) headers.emplace_back("Cache-Control", "no-store");
+        std::string type(media_type(request_.form));
         if (exchange_->request().method == "HEAD") {
             http::Response response;
             response.content_type = std::move(type);
@@ -210,6 +226,9 @@ private:
     // it is not; it has until the server's own limit.
     void drain() {
         if (exchange_ == nullptr || !request_.options.follow || !begun_) return;
+        std::string text;
+        writer_->end(text, true);
+        if (!text.empty()) exchange_->write(std::move(text));
         end();
     }
 
@@ -217,7 +236,7 @@ private:
     void fail(const Error& error) {
         if (!begun_) return refuse(error);
         std::string text;
-        writer_.failure(text, error);
+        writer_->failure(text, error);
         exchange_->write(std::move(text));
         const ExchangePtr exchange = exchange_;
         exchange->on_unsent_below(0, [exchange] { exchange->abort(); });
@@ -244,7 +263,7 @@ private:
     const Context& context_;
     ExchangePtr exchange_;
     ReadRequest request_;
-    RecordWriter writer_;
+    std::unique_ptr<RecordWriter> writer_;
     std::unique_ptr<Reader> reader_;
     std::uint64_t left_;
     bool begun_ = false;     // the head was sent

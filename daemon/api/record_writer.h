@@ -2,9 +2,9 @@
 #ifndef KLOG_DAEMON_API_RECORD_WRITER_H
 #define KLOG_DAEMON_API_RECORD_WRITER_H
 
+#include <memory>
 #include <string>
 
-#include "daemon/json/record_json.h"
 #include "klog/result.h"
 #include "klog/types.h"
 
@@ -13,22 +13,26 @@ namespace klog::api {
 // One thread at a time.
 class RecordWriter {
 public:
-    RecordWriter(bool events, bool marks) : events_(events), marks_(marks) {}
+    virtual ~RecordWriter() = default;
 
-    void record(std::string& out, const RecordView& record);
-    // A mark where marks were asked for, else what keeps the connection alive: an empty line, or a
-    // comment with the id up to which was looked.
-    void heartbeat(std::string& out, Seq read_to, bool head) const;
+    virtual void record(std::string& out, const RecordView& record) = 0;
+    // Whatever was begun in `out` is whole now. Called before `out` is sent, and before anything
+    // but another record goes into it.
+    virtual void close(std::string& out) = 0;
+    // A mark where marks were asked for, else what keeps the connection alive.
+    virtual void heartbeat(std::string& out, Seq read_to, bool head) = 0;
     // All that matches up to read_to was sent before; head: it is the newest seq.
-    void mark(std::string& out, Seq read_to, bool head) const;
+    virtual void mark(std::string& out, Seq read_to, bool head) = 0;
     // The answer breaks off for a reason.
-    void failure(std::string& out, const Error& error) const;
-
-private:
-    bool events_;
-    bool marks_;
-    json::TimeCache times_;
+    virtual void failure(std::string& out, const Error& error) = 0;
+    // The answer ends in good order. cut: there may be more of what was asked for.
+    virtual void end(std::string& out, bool cut) = 0;
 };
+
+// NDJSON, or server-sent events.
+[[nodiscard]] std::unique_ptr<RecordWriter> make_text_writer(bool events, bool marks);
+// The frames of schemas/batch.md. batch_writer.cc.
+[[nodiscard]] std::unique_ptr<RecordWriter> make_batch_writer();
 
 }  // namespace klog::api
 

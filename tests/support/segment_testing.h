@@ -3,15 +3,21 @@
 #define KLOG_TESTS_SUPPORT_SEGMENT_TESTING_H
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "base/crc32c.h"
 #include "env/sim_env.h"
 #include "segment/record_codec.h"
+#include "segment/record_hash.h"
+#include "segment/segment_codec.h"
+#include "segment/segment_format.h"
 #include "segment/segment_reader.h"
 #include "segment/segment_writer.h"
+#include "topic/topic.h"
 
 namespace klog::testing {
 
@@ -128,6 +134,147 @@ inline Result<History> read_segment(SegmentReader& reader, std::uint32_t ahead =
         }
     }
     return out;
+}
+
+// A segment taken apart, so that a part can be changed and all checksums fit again.
+struct SegmentParts {
+    struct Part {
+        SectionRef ref;
+        std::string stored;
+    };
+    SegmentRoot root;
+    std::vector<Part> parts;  // in the order of the file
+
+    // Precondition: a sound segment.
+    explicit SegmentParts(const std::string& file) {
+        const std::string_view trailer =
+            std::string_view(file).substr(file.size() - kSegmentTrailerBytes);
+        const std::uint32_t root_bytes = root_bytes_of(trailer, file.size(), "f").value();
+        root =
+            decode_root(std::string_view(file).substr(file.size() - root_bytes), file.size(), "f")
+                .value();
+        for (const SectionRef& ref : root.sections) {
+            parts.push_back({ref, file.substr(ref.offset, ref.stored_bytes)});
+        }
+    }
+    Part& part(SectionType type) {
+        for (Part& one : parts) {
+            if (one.ref.type == static_cast<std::uint16_t>(type)) return one;
+        }
+        std::abort();
+    }
+    [[nodiscard]] std::string unpacked(SectionType type) {
+        const Part& one = part(type);
+        std::string out;
+        if (!unpack(one.stored, one.ref.codec, nullptr, one.ref.unpacked_bytes, out)) std::abort();
+        return out;
+    }
+    // Plainly stored from now on.
+    void replace(SectionType type, const std::string& bytes) {
+        Part& one = part(type);
+        one.stored = bytes;
+        one.ref.codec = 0;
+        one.ref.unpacked_bytes = bytes.size();
+    }
+    // The pages of a section, unpacked, with their table.
+    [[nodiscard]] std::vector<std::string> pages(SectionType type, PageTable& table) {
+        const Part& one = part(type);
+        SectionRef ref = one.ref;
+        ref.offset = 0;
+        table = decode_table(unpacked(table_of(type)), ref, "f").value();
+        std::vector<std::string> out;
+        for (const PageRef& page : table.pages) {
+            std::string bytes;
+            if (!unpack(std::string_view(one.stored).substr(page.offset, page.stored_bytes),
+                        page.codec, nullptr, page.unpacked_bytes, bytes)) {
+                std::abort();
+            }
+            out.push_back(std::move(bytes));
+        }
+        return out;
+    }
+    // Plainly stored; `table` keeps its keys and counts of entries.
+    void replace_pages(SectionType type, const std::vector<std::string>& pages, PageTable table) {
+        std::string all;
+        for (std::size_t i = 0; i < pages.size(); ++i) {
+            table.pages[i].codec = 0;
+            table.pages[i].crc = crc32c(pages[i]);
+            table.pages[i].stored_bytes = static_cast<std::uint32_t>(pages[i].size());
+            table.pages[i].unpacked_bytes = static_cast<std::uint32_t>(pages[i].size());
+            all += pages[i];
+        }
+        part(type).stored = all;
+        replace(table_of(type), encode_table(table));
+    }
+    // What is where, and all checksums.
+    [[nodiscard]] std::string assemble() {
+        std::string out = encode_segment_header(root.stats);
+        root.sections.clear();
+        for (Part& one : parts) {
+            one.ref.offset = out.size();
+            one.ref.stored_bytes = one.stored.size();
+            one.ref.crc = crc32c(one.stored);
+            root.sections.push_back(one.ref);
+            out += one.stored;
+        }
+        return out + encode_root(root, out.size());
+    }
+};
+
+// Asks everything that can be asked. Every answer either is an error or goes into the text, so that
+// two files that answer alike have the same text, and a damaged one differs only by errors.
+inline std::vector<std::string> ask_all(SegmentReader& reader, const History& history) {
+    std::vector<std::string> answers;
+    const auto put = [&answers](auto result, auto&& as_text) {
+        answers.push_back(result.ok() ? as_text(result.value())
+                                      : "error: " + result.error().message);
+    };
+    const auto numbers = [](const std::vector<std::uint32_t>& blocks) {
+        std::string text = "blocks";
+        for (const std::uint32_t block : blocks) text += " " + std::to_string(block);
+        return text;
+    };
+    const auto number = [](std::uint32_t block) { return std::to_string(block); };
+    const auto count = [](const TopicCount& one) {
+        return std::to_string(one.records) + ":" + std::to_string(one.first_seq.value) + "-" +
+               std::to_string(one.last_seq.value);
+    };
+    const auto bytes = [](const std::string& text) { return text; };
+    for (std::uint32_t block = 0; block < reader.blocks(); ++block) {
+        put(reader.block(block, block % 3), [](const std::shared_ptr<const Frame>& frame) {
+            return std::to_string(frame->header.first_seq.value) + " " +
+                   std::to_string(frame->header.base_time.micros) + " " +
+                   std::to_string(frame->header.count) + " " + std::string(frame->payload());
+        });
+        put(reader.stored_block(block), bytes);
+    }
+    put(reader.dictionary(), bytes);
+    put(reader.lineage(), [](const SegmentLineage& lineage) {
+        return std::to_string(lineage.wal_first) + "-" + std::to_string(lineage.wal_last);
+    });
+    const HashKey key = test_identity().hash_key;
+    for (std::size_t i = 0; i < history.size(); i += 1 + history.size() / 8) {
+        const RecordView record = history[i].view();
+        put(reader.find_block(record.seq), number);
+        put(reader.find_block(record.time), number);
+        put(reader.blocks_of_entity(entity_hash(key, space_of(record.topic), record.key)), numbers);
+        put(reader.blocks_of_id(id_hash(key, record.topic, record.has_key, record.key, record.id)),
+            numbers);
+    }
+    for (const char* filter : {">", "shop/>", "shop/1/*", "$klog/>"}) {
+        const std::vector<std::string> texts{filter};
+        const FilterSet set = FilterSet::parse(texts, {}).value();
+        put(reader.blocks_of(set), numbers);
+        put(reader.count(set), count);
+    }
+    std::string topics;
+    const Status listed =
+        reader.each_topic("", "", [&](std::string_view topic, const TopicCount& one) {
+            topics += std::string(topic) + "=" + count(one) + " ";
+            return true;
+        });
+    answers.push_back(listed.ok() ? topics : "error: " + listed.error().message);
+    return answers;
 }
 
 }  // namespace klog::testing

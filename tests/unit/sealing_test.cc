@@ -30,6 +30,7 @@ struct Fixture {
         options.dir = kDir;
         options.wal_first_file_bytes = 64 * 1024;
         options.wal_file_bytes = 64 * 1024;
+        options.seal_bytes_min = 32 * 1024;
         options.memtable_bytes_max = 64 * 1024;
         options.tail_cache_bytes = 1;  // or nothing would be read from files
         options.merged_bytes_max = merged_bytes_max;

@@ -36,8 +36,13 @@ struct StoreOptions {
     // reached. Unit: bytes. Default: 8 MiB. Limits: 64 KiB to 1 GiB.
     std::uint64_t memtable_bytes_max = 8ULL << 20U;
 
-    // Closed WAL files that are not sealed yet; past it append() waits, and answers backpressure where
-    // sealing fails. Unit: bytes. Default: 1 GiB. Limits: 64 KiB to 1 TiB.
+    // Closed WAL files are sealed once they hold this much together, or there are 16 of them: a
+    // start leaves one behind that may hold little. Unit: bytes. Default: 8 MiB. Limits: 4 KiB to 1
+    // TiB.
+    std::uint64_t seal_bytes_min = 8ULL << 20U;
+
+    // Closed WAL files that are not sealed yet; past it append() waits, and answers backpressure
+    // where sealing fails. Unit: bytes. Default: 1 GiB. Limits: 64 KiB to 1 TiB.
     std::uint64_t unsealed_bytes_max = 1ULL << 30U;
 
     // Blocks and pages of sealed segments that were unpacked, kept for the next reader.

@@ -1,0 +1,62 @@
+// Reads in the framed form: records as they are stored, in frames that are checked and skipped as a
+// whole.
+#include "daemon/api/record_writer.h"
+#include "segment/batch_format.h"
+
+namespace klog::api {
+namespace {
+
+class BatchWriter final : public RecordWriter {
+public:
+    void record(std::string& out, const RecordView& record) override {
+        if (open_ &&
+            open_->payload_bytes() + encoded_bytes_max(record) > kBatchPayloadBytesWanted) {
+            close(out);
+        }
+        if (!open_) open_.emplace(out, record.seq, record.time);
+        open_->add(record);
+    }
+
+    void close(std::string& /*out*/) override {
+        if (!open_) return;
+        open_->finish();
+        open_.reset();
+    }
+
+    void heartbeat(std::string& out, Seq read_to, bool head) override { mark(out, read_to, head); }
+
+    void mark(std::string& out, Seq read_to, bool head) override {
+        BatchHeader header;
+        header.type = BatchType::mark;
+        header.first_seq = read_to;
+        if (head) header.flags = BatchHeader::kAtHead;
+        append_batch_frame(out, header, {});
+    }
+
+    void failure(std::string& out, const Error& error) override {
+        const CodeInfo& info = code_info(error.code);
+        BatchProblem problem;
+        problem.status = static_cast<std::uint64_t>(info.http_status);
+        problem.code = info.name;
+        problem.message = error.message;
+        BatchHeader header;
+        header.type = BatchType::error;
+        append_batch_frame(out, header, encode_batch_problem(problem));
+    }
+
+    void end(std::string& out, bool cut) override {
+        BatchHeader header;
+        header.type = BatchType::end;
+        if (cut) header.flags = BatchHeader::kCut;
+        append_batch_frame(out, header, {});
+    }
+
+private:
+    std::optional<BatchRecords> open_;
+};
+
+}  // namespace
+
+std::unique_ptr<RecordWriter> make_batch_writer() { return std::make_unique<BatchWriter>(); }
+
+}  // namespace klog::api
