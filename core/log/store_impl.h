@@ -44,6 +44,7 @@ private:
     Status recover_settings(LogCore& core, const RunWatermark& watermark);
     Status write_checkpoints();
     Status maintain_files();
+    Status mark_idle();
     // True: something other than the idle mark is due.
     [[nodiscard]] bool work_due() const;
     void after_commit();
