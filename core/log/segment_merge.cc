@@ -59,9 +59,7 @@ Status SegmentMerge::copy_block() {
 
 Result<bool> SegmentMerge::step() {
     if (!writer_) {
-        SegmentWriterOptions options;
-        options.level = kMergeLevel;
-        KLOG_TRY_ASSIGN(writer_, SegmentWriter::create(env_, path_, identity_, options));
+        KLOG_TRY_ASSIGN(writer_, SegmentWriter::create(env_, path_, identity_, kMergeOptions));
     }
     const std::uint64_t upto = writer_->payload_bytes() + kStepBytes;
     while (input_ < inputs_.size()) {

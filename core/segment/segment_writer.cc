@@ -62,11 +62,6 @@ public:
                                               const SegmentLineage& lineage) override;
 
 private:
-    struct WaitingBlock {
-        BlockInfo info;
-        std::string payload;
-    };
-
     // What failed once fails for good: the file means nothing any more.
     template <class T>
     T keep_error(T result) {
@@ -76,6 +71,7 @@ private:
     Status add_checked(const RecordView& record);
     Status close_block();
     Status write_block(BlockInfo info, std::string_view payload);
+    void add_samples(std::size_t record_bytes);
     Status end_training();
     Status write_footer(const SegmentLineage& lineage);
     Status write_index();
@@ -100,10 +96,12 @@ private:
     std::size_t blocks_written_ = 0;  // the ones behind wait for the dictionary
     std::string packed_;
 
+    // Until the dictionary is made: the payloads of the blocks that wait for it, one behind the
+    // other, cut into records for its making.
     bool training_;
-    std::vector<WaitingBlock> waiting_;
-    std::string samples_;
+    std::string waiting_;
     std::vector<std::size_t> sample_bytes_;
+    std::size_t samples_total_bytes_ = 0;
     std::string dictionary_;
 };
 
@@ -135,11 +133,7 @@ Status SegmentWriterImpl::add_checked(const RecordView& record) {
     }
     const std::size_t begin = payload_.size();
     encoder_->add(record);
-    if (training_ && samples_.size() < options_.training_bytes) {
-        const std::size_t sample = std::min(payload_.size() - begin, kSampleBytesMax);
-        samples_ += std::string_view(payload_).substr(begin, sample);
-        sample_bytes_.push_back(sample);
-    }
+    if (training_) add_samples(payload_.size() - begin);
     gatherer_.add(record, static_cast<std::uint32_t>(blocks_.size()));
     open_.flags = static_cast<std::uint8_t>(open_.flags | block_flags(record));
     open_.held.last = record.seq;
@@ -164,9 +158,9 @@ Status SegmentWriterImpl::close_block() {
     blocks_.push_back(open_);
     encoder_.reset();
     if (training_) {
-        waiting_.push_back({open_, std::move(payload_)});
-        payload_ = {};
-        if (stats_.payload_bytes >= options_.training_bytes) return end_training();
+        waiting_ += payload_;
+        payload_.clear();
+        if (waiting_.size() >= options_.training_bytes) return end_training();
         return {};
     }
     Status written = write_block(open_, payload_);
@@ -186,16 +180,26 @@ Status SegmentWriterImpl::write_block(BlockInfo info, std::string_view payload) 
     return sink_.append(stored);
 }
 
+void SegmentWriterImpl::add_samples(std::size_t record_bytes) {
+    while (record_bytes > 0 && samples_total_bytes_ < options_.training_bytes) {
+        const std::size_t sample = std::min(record_bytes, kSampleBytesMax);
+        sample_bytes_.push_back(sample);
+        samples_total_bytes_ += sample;
+        record_bytes -= sample;
+    }
+}
+
 Status SegmentWriterImpl::end_training() {
     training_ = false;
-    dictionary_ =
-        train_dictionary(samples_, sample_bytes_, options_.dictionary_bytes_max, options_.level);
+    dictionary_ = train_dictionary(std::string_view(waiting_).substr(0, samples_total_bytes_),
+                                   sample_bytes_, options_.dictionary_bytes_max, options_.level);
     if (!dictionary_.empty()) packer_.set_dictionary(dictionary_);
-    samples_ = {};
     sample_bytes_ = {};
-    for (WaitingBlock& block : waiting_) {
-        KLOG_TRY(write_block(block.info, block.payload));
-        block.payload = {};
+    std::string_view left = waiting_;
+    while (!left.empty()) {
+        const BlockInfo info = blocks_[blocks_written_];
+        KLOG_TRY(write_block(info, left.substr(0, info.payload_bytes)));
+        left.remove_prefix(info.payload_bytes);
     }
     waiting_ = {};
     return {};

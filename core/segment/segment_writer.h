@@ -2,7 +2,7 @@
 // schemas/segment.md.
 //
 // Memory: what is gathered for the footer, about 12 bytes a record with a key or an id and a
-// topic's text and postings once; the records from which the dictionary is trained, twice
+// topic's text and postings once; the records from which the dictionary is trained
 // (training_bytes).
 //
 // Threads: one at a time.
