@@ -41,6 +41,10 @@ public:
             });
             maintenance_ =
                 std::jthread([this](std::stop_token stop) { store_.run_maintenance(stop); });
+            sealer_ = std::jthread([this](std::stop_token stop) {
+                yield_to_others();
+                store_.run_sealer(stop);
+            });
         } catch (const std::system_error& error) {
             return Error{Code::io, std::string("cannot start a thread: ") + error.what(), ""};
         }
@@ -50,14 +54,17 @@ public:
     void stop() {
         writer_.request_stop();
         maintenance_.request_stop();
+        sealer_.request_stop();
         writer_ = {};
         maintenance_ = {};
+        sealer_ = {};
     }
 
 private:
     Store& store_;
     std::jthread writer_;
     std::jthread maintenance_;
+    std::jthread sealer_;
 };
 
 class Daemon {

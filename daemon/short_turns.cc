@@ -1,5 +1,6 @@
 #include "daemon/short_turns.h"
 
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -7,6 +8,9 @@
 
 namespace klog {
 namespace {
+
+// nice(2): each step is a fifth less.
+constexpr int kYieldingNice = 7;
 
 // The shortest that the kernel takes.
 constexpr std::uint64_t kTurnNanoseconds = 100'000;
@@ -37,6 +41,12 @@ void ask_for_short_turns() {
     attributes.runtime = kTurnNanoseconds;
     // A wish: where it is refused nothing is lost but time.
     static_cast<void>(::syscall(SYS_sched_setattr, 0, &attributes, 0));
+}
+
+void yield_to_others() {
+    // On Linux a thread has a priority of its own. A wish, too.
+    static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)),
+                                    kYieldingNice));
 }
 
 }  // namespace klog

@@ -11,6 +11,10 @@ namespace klog {
 // was.
 void ask_for_short_turns();
 
+// Takes a smaller share of the processor for the calling thread than the threads that serve have: a
+// fifth of it where both want all. For work that can wait, and must not wait for ever.
+void yield_to_others();
+
 }  // namespace klog
 
 #endif  // KLOG_DAEMON_SHORT_TURNS_H

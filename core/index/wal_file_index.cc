@@ -136,23 +136,23 @@ std::string prefix_end(std::string prefix) {
 
 }  // namespace
 
-std::uint64_t WalLogIndex::offset_of(Seq seq) const {
+const WalLogIndex::Point& WalLogIndex::point_of(Seq seq) const {
     KLOG_ASSERT(!points.empty());
     // The last point that does not begin behind seq.
     const auto behind =
         std::upper_bound(points.begin(), points.end(), seq,
                          [](Seq wanted, const Point& point) { return wanted < point.first_seq; });
-    return behind == points.begin() ? points.front().offset : std::prev(behind)->offset;
+    return behind == points.begin() ? points.front() : *std::prev(behind);
 }
 
-std::uint64_t WalLogIndex::offset_of(Time time) const {
+const WalLogIndex::Point& WalLogIndex::point_of(Time time) const {
     KLOG_ASSERT(!points.empty());
     // The last point that begins before time: one that begins at time may have frames before it
     // whose records bear the same time.
     const auto behind =
         std::lower_bound(points.begin(), points.end(), time,
                          [](const Point& point, Time wanted) { return point.base_time < wanted; });
-    return behind == points.begin() ? points.front().offset : std::prev(behind)->offset;
+    return behind == points.begin() ? points.front() : *std::prev(behind);
 }
 
 Result<WalFileIndexHeader> decode_wal_file_index_header(std::string_view bytes,

@@ -40,8 +40,10 @@ struct WalLogIndex {
 
     // Where to begin to read so as to see every record with a seq >= seq (or a time >= time).
     // Precondition: first_seq is not 0.
-    [[nodiscard]] std::uint64_t offset_of(Seq seq) const;
-    [[nodiscard]] std::uint64_t offset_of(Time time) const;
+    [[nodiscard]] const Point& point_of(Seq seq) const;
+    [[nodiscard]] const Point& point_of(Time time) const;
+    [[nodiscard]] std::uint64_t offset_of(Seq seq) const { return point_of(seq).offset; }
+    [[nodiscard]] std::uint64_t offset_of(Time time) const { return point_of(time).offset; }
     // False: no record of this log in this file matches. Only for closed files: without topics it
     // cannot tell, and says true.
     [[nodiscard]] bool may_match(const FilterSet& set) const;

@@ -9,12 +9,16 @@ namespace {
 
 constexpr std::array<LogId, 2> kLogIds = {LogId::system, LogId::default_log};
 
-std::size_t index_of(LogId log) { return static_cast<std::size_t>(log); }
+std::size_t number_of(LogId log) { return static_cast<std::size_t>(log); }
 
 }  // namespace
 
-FileCatalog::FileCatalog(Env& env, Wal& wal, std::string index_dir)
-    : env_(env), wal_(wal), dir_(std::move(index_dir)) {}
+const WalLogIndex& FileCatalog::index_of(const Entry& entry, LogId log) const {
+    return entry.closed ? entry.logs[number_of(log)] : entry.growing.log(log);
+}
+
+FileCatalog::FileCatalog(Env& env, Wal& wal, const SegmentCatalog& segments, std::string index_dir)
+    : env_(env), wal_(wal), segments_(segments), dir_(std::move(index_dir)) {}
 
 std::string FileCatalog::index_path(std::uint64_t wal_id) const {
     std::string name = std::to_string(wal_id);
@@ -62,7 +66,7 @@ Status FileCatalog::open(std::vector<std::string>& notices) {
             entry.indexed = true;
         } else {
             KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id));
-            for (const LogId log : kLogIds) entry.logs[index_of(log)] = scanned.log(log);
+            for (const LogId log : kLogIds) entry.logs[number_of(log)] = scanned.log(log);
             if (file.closed) {
                 notices.push_back("the index of WAL file " + std::to_string(wal_id) +
                                   " was made anew");
@@ -85,7 +89,7 @@ void FileCatalog::add_frame(const FrameHeader& header, Time last_time) {
 void FileCatalog::file_closed(std::uint64_t wal_id) {
     MutexLock lock(mutex_);
     Entry& entry = files_[wal_id];
-    for (const LogId log : kLogIds) entry.logs[index_of(log)] = entry.growing.log(log);
+    for (const LogId log : kLogIds) entry.logs[number_of(log)] = entry.growing.log(log);
     entry.growing = WalFileIndex{};
     entry.closed = true;
 }
@@ -117,24 +121,34 @@ Status FileCatalog::write_missing() {
     return {};
 }
 
+template <class Position>
+std::optional<FileCatalog::Place> FileCatalog::place_of(
+    const std::pair<const std::uint64_t, Entry>& file, LogId log, Position position) const {
+    const WalLogIndex& index = index_of(file.second, log);
+    const WalLogIndex::Point& point = index.point_of(position);
+    return Place{{file.first, point.offset},
+                 file.second.closed,
+                 index.first_seq,
+                 index.last_seq,
+                 point.first_seq};
+}
+
 std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Seq seq) const {
     MutexLock lock(mutex_);
-    for (const auto& [wal_id, entry] : files_) {
-        const WalLogIndex& index =
-            entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+    for (const auto& file : files_) {
+        const WalLogIndex& index = index_of(file.second, log);
         if (index.first_seq == Seq{} || index.last_seq < seq) continue;
-        return Place{{wal_id, index.offset_of(seq)}, entry.closed, index.last_seq};
+        return place_of(file, log, seq);
     }
     return std::nullopt;
 }
 
 std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const {
     MutexLock lock(mutex_);
-    for (const auto& [wal_id, entry] : files_) {
-        const WalLogIndex& index =
-            entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log);
+    for (const auto& file : files_) {
+        const WalLogIndex& index = index_of(file.second, log);
         if (index.first_seq == Seq{} || index.last_time < time) continue;
-        return Place{{wal_id, index.offset_of(time)}, entry.closed, index.last_seq};
+        return place_of(file, log, time);
     }
     return std::nullopt;
 }
@@ -142,17 +156,49 @@ std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const 
 bool FileCatalog::may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const {
     if (set.all()) return true;
     const auto index = load_wal_file_index(env_, index_path(wal_id), wal_id, end_of(wal_id));
-    return !index || (*index)[index_of(log)].may_match(set);
+    return !index || (*index)[number_of(log)].may_match(set);
+}
+
+std::optional<std::uint64_t> FileCatalog::count(std::uint64_t wal_id, LogId log,
+                                                const FilterSet& set) const {
+    const auto index = load_wal_file_index(env_, index_path(wal_id), wal_id, end_of(wal_id));
+    if (!index) return std::nullopt;
+    std::uint64_t records = 0;
+    for (const auto& [topic, count] : (*index)[number_of(log)].topics) {
+        if (set.matches(topic)) records += count.records;
+    }
+    return records;
+}
+
+Seq FileCatalog::first_seq(LogId log) const {
+    MutexLock lock(mutex_);
+    for (const auto& [wal_id, entry] : files_) {
+        const Seq first = index_of(entry, log).first_seq;
+        if (first != Seq{}) return first;
+    }
+    return {};
 }
 
 Seq FileCatalog::last_seq(LogId log) const {
     MutexLock lock(mutex_);
     Seq last;
     for (const auto& [wal_id, entry] : files_) {
-        last = std::max(
-            last, (entry.closed ? entry.logs[index_of(log)] : entry.growing.log(log)).last_seq);
+        last = std::max(last, index_of(entry, log).last_seq);
     }
     return last;
+}
+
+void FileCatalog::drop_sealed(std::uint64_t wal_id) {
+    std::vector<std::uint64_t> dropped;
+    {
+        MutexLock lock(mutex_);
+        while (!files_.empty() && files_.begin()->first <= wal_id) {
+            dropped.push_back(files_.begin()->first);
+            files_.erase(files_.begin());
+        }
+    }
+    // Disposable, and void without its file: one that stays does no harm.
+    for (const std::uint64_t file : dropped) static_cast<void>(env_.remove(index_path(file)));
 }
 
 }  // namespace klog

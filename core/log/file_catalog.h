@@ -1,5 +1,5 @@
 // Where the records of each log lie in the WAL's files: by seq, by time, and whether a closed file
-// can hold a topic at all.
+// can hold a topic at all. What was sealed is no longer here: see SegmentCatalog.
 //
 // Threads: any; its own mutex. Files are read without holding it.
 #ifndef KLOG_LOG_FILE_CATALOG_H
@@ -14,6 +14,7 @@
 
 #include "base/mutex.h"
 #include "index/wal_file_index.h"
+#include "log/segment_catalog.h"
 #include "segment/wal.h"
 #include "topic/filter.h"
 
@@ -21,7 +22,10 @@ namespace klog {
 
 class FileCatalog {
 public:
-    FileCatalog(Env& env, Wal& wal, std::string index_dir);
+    FileCatalog(Env& env, Wal& wal, const SegmentCatalog& segments, std::string index_dir);
+
+    // What was sealed.
+    [[nodiscard]] const SegmentCatalog& segments() const { return segments_; }
 
     // Loads or rebuilds what is known of every file. Errors: corrupt, io.
     Status open(std::vector<std::string>& notices);
@@ -29,6 +33,9 @@ public:
     // A durable frame of the live file.
     void add_frame(const FrameHeader& header, Time last_time) KLOG_EXCLUDES(mutex_);
     void file_closed(std::uint64_t wal_id) KLOG_EXCLUDES(mutex_);
+    // All that the files up to this one held is sealed: they are forgotten, and their indexes
+    // removed.
+    void drop_sealed(std::uint64_t wal_id) KLOG_EXCLUDES(mutex_);
 
     // Writes the index of each closed file that has none yet.
     Status write_missing() KLOG_EXCLUDES(mutex_);
@@ -37,7 +44,9 @@ public:
     struct Place {
         WalPosition position;
         bool closed = false;
-        Seq last_seq;  // the last one of the log in that file, as far as it is known now
+        Seq first_seq;  // of the log in that file
+        Seq last_seq;   // as far as it is known now
+        Seq point_seq;  // of the frame at `position`
     };
     // Where to begin to read to see every record of the log with a seq >= seq. nullopt: none.
     [[nodiscard]] std::optional<Place> find(LogId log, Seq seq) const KLOG_EXCLUDES(mutex_);
@@ -46,7 +55,14 @@ public:
     // False: the closed file holds no record of the log that matches. Reads its index.
     [[nodiscard]] bool may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const
         KLOG_EXCLUDES(mutex_);
+    // 0: no file holds a record of the log.
+    [[nodiscard]] Seq first_seq(LogId log) const KLOG_EXCLUDES(mutex_);
     [[nodiscard]] Seq last_seq(LogId log) const KLOG_EXCLUDES(mutex_);
+    // How often topics that match occur in a closed file in whole; nullopt: its index is not
+    // there.
+    [[nodiscard]] std::optional<std::uint64_t> count(std::uint64_t wal_id, LogId log,
+                                                     const FilterSet& set) const
+        KLOG_EXCLUDES(mutex_);
 
     [[nodiscard]] std::string index_path(std::uint64_t wal_id) const;
 
@@ -57,11 +73,16 @@ private:
         bool closed = false;
         bool indexed = false;  // its index is on disk
     };
+    [[nodiscard]] const WalLogIndex& index_of(const Entry& entry, LogId log) const;
+    template <class Position>
+    [[nodiscard]] std::optional<Place> place_of(const std::pair<const std::uint64_t, Entry>& file,
+                                                LogId log, Position position) const;
     [[nodiscard]] Result<WalFileIndex> scan(std::uint64_t wal_id) const;
     [[nodiscard]] std::uint64_t end_of(std::uint64_t wal_id) const;
 
     Env& env_;
     Wal& wal_;
+    const SegmentCatalog& segments_;
     const std::string dir_;
     mutable Mutex mutex_;
     std::map<std::uint64_t, Entry> files_ KLOG_GUARDED_BY(mutex_);

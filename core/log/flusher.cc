@@ -51,7 +51,7 @@ Status Flusher::flush() {
             std::max({most, log->pending.bytes(),
                       pipeline_.with_state([log] { return log->sequencer.memtable().bytes(); })});
     }
-    pipeline_.hold_back(most > kHoldBackFactor * memtable_bytes_max_);
+    pipeline_.hold_back(Pipeline::Lagging::flusher, most > kHoldBackFactor * memtable_bytes_max_);
     return first;
 }
 

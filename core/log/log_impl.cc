@@ -110,29 +110,46 @@ Result<OwnedRecord> LogImpl::get(std::string_view space, std::string_view key,
     }
 }
 
-Result<Seq> LogImpl::before_time(Time time, Seq head) {
-    const std::optional<FileCatalog::Place> place = catalog_.find(core_.id, time);
-    if (!place) return head;
-    KLOG_TRY_ASSIGN(const auto reader,
-                    wal_.open_file(place->position.wal_id, place->position.offset));
+// The seq from which to look for the first record with a time >= `time`: that of a block or a frame
+// that begins no later. nullopt: there is no such record.
+Result<std::optional<Seq>> LogImpl::near_time(Time time) const {
     for (;;) {
-        KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader->next());
-        if (!frame) return head;
-        const FrameHeader& header = frame->header;
-        if (header.log_id != core_.id) continue;
-        RecordDecoder decoder(frame->payload(), header.first_seq, header.base_time, header.count);
+        const Seq sealed = catalog_.segments().last_seq(core_.id);
+        if (const auto segment = catalog_.segments().find(core_.id, time)) {
+            KLOG_TRY_ASSIGN(const std::uint32_t block, segment->find_block(time));
+            KLOG_TRY_ASSIGN(const BlockInfo info, segment->block_info(block));
+            return std::optional<Seq>(info.held.first);
+        }
+        const auto place = catalog_.find(core_.id, time);
+        // What was sealed between the two looks is in neither of them.
+        if (catalog_.segments().last_seq(core_.id) != sealed) continue;
+        return place ? std::optional<Seq>(place->point_seq) : std::nullopt;
+    }
+}
+
+Result<Seq> LogImpl::before_time(Time time, Seq head) {
+    KLOG_TRY_ASSIGN(std::optional<Seq> from, near_time(time));
+    if (!from) return head;
+    FrameSource frames = source();
+    while (*from <= head) {
+        KLOG_TRY_ASSIGN(const FrameSource::Found found, frames.find(*from, nullptr));
+        const FrameHeader& header = found.frame->header;
+        RecordDecoder decoder(found.frame->payload(), header.first_seq, header.base_time,
+                              header.count);
         RecordView record;
         for (;;) {
             KLOG_TRY_ASSIGN(const bool more, decoder.next(record));
             if (!more) break;
             if (record.time >= time) return Seq{std::min(record.seq.value - 1, head.value)};
         }
+        from = Seq{found.last_seq.value + 1};
     }
+    return head;
 }
 
 Result<LogImpl::Counted> LogImpl::count(const ReadOptions& options, const FilterSet& set, Seq after,
                                         Seq end, std::uint64_t records_max) {
-    LogReader reader(source(), core_.tail, set, options.key,
+    LogReader reader(source(), core_.tail, set, options.key, wal_.hash_key(),
                      LogReader::Range{after, end, false, options.until_time});
     Counted counted;
     while (counted.records < records_max) {
@@ -208,8 +225,8 @@ Result<std::unique_ptr<Reader>> LogImpl::read(const ReadOptions& options) {
     range.follow = options.follow;
     range.until_time = options.until_time;
     range.end = options.follow ? end.ever.value_or(Seq{~0ULL}) : end.now;
-    std::unique_ptr<Reader> reader =
-        std::make_unique<LogReader>(source(), core_.tail, std::move(set), options.key, range);
+    std::unique_ptr<Reader> reader = std::make_unique<LogReader>(
+        source(), core_.tail, std::move(set), options.key, wal_.hash_key(), range);
     return reader;
 }
 

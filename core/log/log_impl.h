@@ -63,6 +63,7 @@ private:
     [[nodiscard]] Result<EndOf> end_of(const ReadOptions& options, Seq head);
     [[nodiscard]] Result<Seq> start_of(const ReadOptions& options, const FilterSet& set, Seq head,
                                        Seq end);
+    [[nodiscard]] Result<std::optional<Seq>> near_time(Time time) const;
     [[nodiscard]] Result<Seq> before_time(Time time, Seq head);
     [[nodiscard]] Result<Seq> before_last(const ReadOptions& options, const FilterSet& set,
                                           Seq end);

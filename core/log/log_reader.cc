@@ -2,69 +2,40 @@
 
 #include <algorithm>
 
+#include "segment/record_hash.h"
+
 namespace klog {
 
-FrameSource::FrameSource(LogId log, Wal& wal, const FileCatalog& catalog, const LiveTail& tail)
-    : log_(log), wal_(wal), catalog_(catalog), tail_(tail) {}
+namespace {
 
-bool FrameSource::in_memory(Seq seq) const { return tail_.frame_of(seq) != nullptr; }
-
-Status FrameSource::open_disk(Seq seq, const FilterSet* filter, Found& found) {
-    const std::optional<FileCatalog::Place> place = catalog_.find(log_, seq);
-    if (!place) {
-        return Error{Code::corrupt, "no WAL file holds seq " + std::to_string(seq.value),
-                     "restore the data directory from a copy"};
+// The entities that a key names under these filters, where each filter names its space.
+std::optional<std::vector<Hash128>> entities_of(const FilterSet& set, const std::string& key,
+                                                const HashKey& hash_key) {
+    std::vector<Hash128> entities;
+    for (const Filter& filter : set.filters()) {
+        const std::string_view text = filter.text();
+        const std::string_view space = text.substr(0, text.find('/'));
+        if (space.find_first_of("*#>") != std::string_view::npos) return std::nullopt;
+        entities.push_back(entity_hash(hash_key, space, key));
     }
-    if (filter != nullptr && place->closed &&
-        !catalog_.may_match(place->position.wal_id, log_, *filter)) {
-        found.skipped_to = place->last_seq;
-        return {};
-    }
-    KLOG_TRY_ASSIGN(disk_, wal_.open_file(place->position.wal_id, place->position.offset));
-    disk_next_ = seq;
-    return {};
+    if (entities.empty()) return std::nullopt;
+    return entities;
 }
 
-Result<FrameSource::Found> FrameSource::find(Seq seq, const FilterSet* filter) {
-    Found found;
-    found.frame = tail_.frame_of(seq);
-    if (found.frame) {
-        disk_.reset();
-        return found;
-    }
-    bool reopened = false;
-    for (;;) {
-        if (!disk_ || disk_next_ != seq) {
-            KLOG_TRY(open_disk(seq, filter, found));
-            if (found.skipped_to != Seq{}) return found;
-            reopened = true;
-        }
-        KLOG_TRY_ASSIGN(std::shared_ptr<const Frame> frame, disk_->next());
-        if (!frame) {  // the end of that file, as it was when it was opened
-            disk_.reset();
-            if (!reopened) continue;
-            return Error{Code::corrupt, "seq " + std::to_string(seq.value) + " is missing",
-                         "klog reads on behind it with --after"};
-        }
-        const FrameHeader& header = frame->header;
-        if (header.log_id != log_ || header.count == 0) continue;
-        const Seq behind{header.first_seq.value + header.count};
-        if (behind <= seq) continue;
-        disk_next_ = behind;
-        found.frame = std::move(frame);
-        return found;
-    }
-}
+}  // namespace
 
 LogReader::LogReader(FrameSource source, LiveTail& tail, FilterSet set,
-                     std::optional<std::string> key, const Range& range)
+                     std::optional<std::string> key, const HashKey& hash_key, const Range& range)
     : source_(std::move(source)),
       tail_(tail),
       set_(std::move(set)),
       key_(std::move(key)),
       range_(range),
       read_to_(range.after),
-      cell_(std::make_shared<WakeCell>()) {}
+      cell_(std::make_shared<WakeCell>()) {
+    scope_.set = &set_;
+    if (key_) scope_.entities = entities_of(set_, *key_, hash_key);
+}
 
 LogReader::~LogReader() {
     cell_->set(nullptr);
@@ -91,13 +62,14 @@ bool LogReader::matches(const RecordView& record) {
 
 Status LogReader::open_frame(std::size_t& looked_at) {
     const Seq next{read_to_.value + 1};
-    KLOG_TRY_ASSIGN(FrameSource::Found found, source_.find(next, &set_));
+    KLOG_TRY_ASSIGN(FrameSource::Found found, source_.find(next, &scope_));
     if (!found.frame) {
         read_to_ = std::min(found.skipped_to, range_.end);
         looked_at += 64 * 1024;  // reading a file's index is work too
         return {};
     }
     frame_ = std::move(found.frame);
+    frame_last_ = found.last_seq;
     const FrameHeader& header = frame_->header;
     decoder_.emplace(frame_->payload(), header.first_seq, header.base_time, header.count);
     last_topic_ = nullptr;
@@ -143,6 +115,8 @@ Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
         bytes_left -= std::min(bytes, bytes_left);
         read_to_ = record.seq;
     }
+    // What policy removed behind the last record was looked at, too.
+    read_to_ = std::min(std::max(read_to_, frame_last_), range_.end);
     frame_.reset();
     decoder_.reset();
     return true;

@@ -1,4 +1,4 @@
-// A cursor over one log: from memory where the newest frames are, else from the WAL's files; a
+// A cursor over one log: from memory where the newest frames are, else from the disk; a
 // follower that has caught up is handed what matches.
 #ifndef KLOG_LOG_LOG_READER_H
 #define KLOG_LOG_LOG_READER_H
@@ -8,39 +8,12 @@
 #include <string>
 
 #include "klog/log.h"
-#include "log/file_catalog.h"
+#include "log/frame_source.h"
 #include "log/live_tail.h"
 #include "segment/record_codec.h"
-#include "segment/wal.h"
 #include "topic/filter.h"
 
 namespace klog {
-
-// Frames of one log in seq order, from a seq on, up to the durable head.
-class FrameSource {
-public:
-    FrameSource(LogId log, Wal& wal, const FileCatalog& catalog, const LiveTail& tail);
-
-    // The frame that holds seq. Precondition: seq <= the durable head. With a filter, closed files
-    // in which nothing can match are passed over: then `skipped_to` is the last seq of such a file
-    // and the frame is null. Errors: corrupt (also where the log has no such seq), io.
-    struct Found {
-        std::shared_ptr<const Frame> frame;
-        Seq skipped_to;
-    };
-    [[nodiscard]] Result<Found> find(Seq seq, const FilterSet* filter);
-    [[nodiscard]] bool in_memory(Seq seq) const;
-
-private:
-    Status open_disk(Seq seq, const FilterSet* filter, Found& found);
-
-    LogId log_;
-    Wal& wal_;
-    const FileCatalog& catalog_;
-    const LiveTail& tail_;
-    std::unique_ptr<WalFrameReader> disk_;
-    Seq disk_next_;  // the seq behind the last frame that disk_ gave
-};
 
 class LogReader final : public Reader {
 public:
@@ -50,8 +23,9 @@ public:
         bool follow = false;
         std::optional<Time> until_time;
     };
+    // hash_key: the store's, to look the key up in segments.
     LogReader(FrameSource source, LiveTail& tail, FilterSet set, std::optional<std::string> key,
-              const Range& range);
+              const HashKey& hash_key, const Range& range);
     ~LogReader() override;
     LogReader(const LogReader&) = delete;
     LogReader& operator=(const LogReader&) = delete;
@@ -77,11 +51,13 @@ private:
     LiveTail& tail_;
     FilterSet set_;
     std::optional<std::string> key_;
+    ReadScope scope_;  // points to set_
     Range range_;
     Seq read_to_;
     bool ended_ = false;  // until_time was met
 
     std::shared_ptr<const Frame> frame_;  // being decoded
+    Seq frame_last_;
     std::optional<RecordDecoder> decoder_;
     std::optional<RecordView> held_;    // decoded, but the chunk was full
     const char* last_topic_ = nullptr;  // within frame_

@@ -56,7 +56,6 @@ Pipeline::Pipeline(Env& env, const StoreOptions& options, Wal& wal, FileCatalog&
       open_(std::make_unique<Group>()),
       durable_point_{wal.end(), 0} {
     open_->number = 1;
-    wal_.on_file_closed([this](std::uint64_t wal_id) { catalog_.file_closed(wal_id); });
 }
 
 std::vector<bool> Pipeline::known_in_memory(LogCore& log, WriteBatch& batch) const {
@@ -107,7 +106,7 @@ std::optional<Error> Pipeline::refusal(const WriteBatch& batch, bool may_wait) c
     if (stopping_) return Error{Code::stopping, "the log is being closed", "try again later"};
     if (held_back_ && !may_wait) {
         return Error{Code::backpressure,
-                     "memory is full of what belongs into indexes, which cannot be written",
+                     "what was written cannot be put into indexes and segments fast enough",
                      "make room on the disk, or look at its errors, then try again"};
     }
     if (waiting_bytes_ + batch.prepared->bytes > queue_bytes_max_ && !waiting_.empty()) {
@@ -348,11 +347,13 @@ Status Pipeline::mark_idle() {
     return {};
 }
 
-void Pipeline::hold_back(bool hold) {
+void Pipeline::hold_back(Lagging what, bool hold) {
     bool leads = false;
     {
         MutexLock lock(mutex_);
-        held_back_ = hold && !released_;
+        const auto bit = static_cast<unsigned>(what);
+        lagging_ = static_cast<std::uint8_t>(hold ? lagging_ | bit : lagging_ & ~bit);
+        held_back_ = lagging_ != 0 && !released_;
         if (!held_back_ && !leading_ && has_work()) {
             leading_ = true;
             leads = true;
@@ -366,7 +367,7 @@ void Pipeline::release() {
         MutexLock lock(mutex_);
         released_ = true;
     }
-    hold_back(false);
+    hold_back(Lagging::flusher, false);
 }
 
 void Pipeline::stop() {

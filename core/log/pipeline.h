@@ -64,8 +64,9 @@ public:
     };
     [[nodiscard]] DurablePoint durable_point() const { return durable_point_; }
 
-    // Batches wait while this is true (the flusher lags behind).
-    void hold_back(bool hold) KLOG_EXCLUDES(mutex_);
+    // Batches wait while this is true for any of what lags behind.
+    enum class Lagging : std::uint8_t { flusher = 1, sealer = 2 };
+    void hold_back(Lagging what, bool hold) KLOG_EXCLUDES(mutex_);
     // Nothing is held back any more, whatever hold_back says: the log is about to be closed.
     void release() KLOG_EXCLUDES(mutex_);
 
@@ -127,7 +128,8 @@ private:
     bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;  // … and it is the writer
     int writers_ KLOG_GUARDED_BY(mutex_) = 0;
     bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
-    std::atomic<bool> held_back_{false};  // changes under mutex_
+    std::atomic<bool> held_back_{false};                // changes under mutex_
+    std::uint8_t lagging_ KLOG_GUARDED_BY(mutex_) = 0;  // bits of Lagging
     bool released_ KLOG_GUARDED_BY(mutex_) = false;
     DurablePoint durable_point_;
 

@@ -2,7 +2,7 @@
 #ifndef KLOG_LOG_SCAN_H
 #define KLOG_LOG_SCAN_H
 
-#include "log/log_reader.h"
+#include "log/frame_source.h"
 #include "segment/record_codec.h"
 
 namespace klog {
@@ -12,8 +12,10 @@ namespace klog {
 template <class Visit>
 Status for_each_record(FrameSource& source, Seq after, Seq upto, const FilterSet* filter,
                        Visit&& visit) {
+    const ReadScope scope{filter, std::nullopt};
     while (after < upto) {
-        KLOG_TRY_ASSIGN(const FrameSource::Found found, source.find(Seq{after.value + 1}, filter));
+        KLOG_TRY_ASSIGN(const FrameSource::Found found,
+                        source.find(Seq{after.value + 1}, filter != nullptr ? &scope : nullptr));
         if (!found.frame) {
             after = found.skipped_to;
             continue;
@@ -29,7 +31,7 @@ Status for_each_record(FrameSource& source, Seq after, Seq upto, const FilterSet
             if (record.seq > upto) return {};
             KLOG_TRY(visit(record));
         }
-        after = Seq{header.first_seq.value + header.count - 1};
+        after = found.last_seq;
     }
     return {};
 }

@@ -24,6 +24,10 @@ Status check_options(const StoreOptions& options) {
     KLOG_TRY(check_range("wal_file_bytes", options.wal_file_bytes, kSmallest, kGiB));
     KLOG_TRY(check_range("memtable_bytes_max", options.memtable_bytes_max, kSmallest, kGiB));
     KLOG_TRY(check_range("group_bytes_max", options.group_bytes_max, kSmallest, kGiB));
+    KLOG_TRY(check_range("seal_bytes_min", options.seal_bytes_min, 4096, 1024 * kGiB));
+    KLOG_TRY(check_range("merged_bytes_max", options.merged_bytes_max, kSmallest, kGiB));
+    KLOG_TRY(check_range("segment_cache_bytes", options.segment_cache_bytes, kSmallest, 64 * kGiB));
+    KLOG_TRY(check_range("unsealed_bytes_max", options.unsealed_bytes_max, kSmallest, 1024 * kGiB));
     return check_range("queue_bytes_max", options.queue_bytes_max, kSmallest, kGiB);
 }
 
@@ -50,22 +54,31 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options
     wal.first_file_bytes = options.wal_first_file_bytes;
     wal.file_bytes = options.wal_file_bytes;
     wal.writer = "klog " + options.writer_version;
-    KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal));
-    auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(opened));
+    KLOG_TRY_ASSIGN(std::unique_ptr<SegmentSet> set,
+                    SegmentSet::open(env, options.dir, wal.writer));
+    auto segments = std::make_unique<SegmentCatalog>(env, options.dir, options.segment_cache_bytes);
+    // Before the WAL removes what the set calls sealed.
+    KLOG_TRY(segments->follow(*set->state()));
+    KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal, *set->state()));
+    auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(set),
+                                             std::move(segments), std::move(opened));
     KLOG_TRY(store->recover());
     return std::unique_ptr<Store>(std::move(store));
 }
 
 StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
+                     std::unique_ptr<SegmentSet> set, std::unique_ptr<SegmentCatalog> segments,
                      Wal::Opened opened)
     : env_(env),
       options_(options),
       lock_(std::move(lock)),
+      set_(std::move(set)),
       wal_(std::move(opened.wal)),
       report_(std::move(opened.report)),
       clean_next_seqs_(opened.clean_next_seqs),
       checkpoints_(opened.settings_checkpoint),
-      catalog_(env, *wal_, options.dir + "/index/wal"),
+      segments_(std::move(segments)),
+      catalog_(env, *wal_, *segments_, options.dir + "/index/wal"),
       cores_{std::make_unique<LogCore>(LogId::system, options),
              std::make_unique<LogCore>(LogId::default_log, options)} {
     const std::array<LogCore*, kLogs> cores = {cores_[0].get(), cores_[1].get()};
@@ -74,6 +87,11 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
     for (std::size_t i = 0; i < kLogs; ++i) {
         logs_[i] = std::make_unique<LogImpl>(*cores_[i], *wal_, catalog_, *pipeline_, *flusher_);
     }
+    sealer_ = std::make_unique<Sealer>(env_, options_, *wal_, catalog_, *segments_, *set_);
+    wal_->on_file_closed([this](std::uint64_t wal_id) {
+        catalog_.file_closed(wal_id);
+        sealer_->file_closed();
+    });
     pipeline_->after_commit = [this] { after_commit(); };
     pipeline_->relieve = [this] {
         if (maintained_) return true;
@@ -88,12 +106,37 @@ std::string StoreImpl::index_dir(LogId log) const {
     return options_.dir + "/index/" + std::to_string(static_cast<std::uint32_t>(log));
 }
 
+void StoreImpl::hold_back_unsealed() {
+    pipeline_->hold_back(Pipeline::Lagging::sealer,
+                         sealer_->lag_bytes() > options_.unsealed_bytes_max);
+}
+
+Status StoreImpl::seal_step(const std::stop_token& stop) {
+    if (!swept_) {
+        KLOG_TRY(sealer_->sweep());
+        swept_ = true;
+    }
+    const Status done = sealer_->step(stop);
+    hold_back_unsealed();
+    return done;
+}
+
 bool StoreImpl::work_due() const {
     return wal_->spares_wanted() || catalog_.missing() || flusher_->due();
 }
 
 void StoreImpl::after_commit() {
     const bool first = !unmarked_.exchange(true);
+    if (sealer_->seal_due()) {
+        if (!sealing_) {
+            static_cast<void>(seal_step({}));
+        } else {
+            hold_back_unsealed();
+            const std::lock_guard lock(wake_mutex_);
+            sealer_woken_ = true;
+            wake_.notify_all();
+        }
+    }
     if (!maintained_) {
         // Nobody lent a thread: this one does what cannot wait. What fails is tried again at the
         // next commit, and its limit is memory: see Flusher::kHoldBackFactor.
@@ -133,6 +176,7 @@ Status StoreImpl::maintain_files() {
 
 Status StoreImpl::maintain() {
     KLOG_TRY(maintain_files());
+    while (sealer_->due()) KLOG_TRY(seal_step({}));
     KLOG_TRY(write_checkpoints());
     if (unmarked_.exchange(false)) KLOG_TRY(pipeline_->mark_idle());
     return {};
@@ -177,6 +221,44 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     maintained_ = false;
 }
 
+void StoreImpl::run_sealer(std::stop_token stop) {
+    using std::chrono::microseconds;
+    using std::chrono::milliseconds;
+    constexpr milliseconds kRetry{1000};
+    // A merge can wait: while somebody writes, it takes one part in kMergeShare of the time.
+    constexpr std::uint64_t kBusyMicros = 100'000;
+    constexpr std::uint64_t kMergeShare = 4;
+    sealing_ = true;
+    while (!stop.stop_requested()) {
+        microseconds pause{0};
+        bool idle = false;
+        const bool sealing = sealer_->seal_due();
+        if (sealing || sealer_->merge_due()) {
+            const std::uint64_t began = env_.monotonic_micros();
+            const Status done = seal_step(stop);
+            const std::uint64_t ended = env_.monotonic_micros();
+            const bool busy = ended - pipeline_->last_commit_micros() < kBusyMicros;
+            if (!done) {
+                pause = kRetry;
+            } else if (!sealing && busy) {
+                pause = microseconds((ended - began) * (kMergeShare - 1));
+            }
+        } else {
+            idle = true;
+        }
+        if (!idle && pause.count() == 0) continue;
+        std::unique_lock lock(wake_mutex_);
+        const auto woken = [this] { return sealer_woken_; };
+        if (idle) {
+            wake_.wait(lock, stop, woken);
+        } else {
+            wake_.wait_for(lock, stop, pause, woken);
+        }
+        sealer_woken_ = false;
+    }
+    sealing_ = false;
+}
+
 Status StoreImpl::close() {
     if (closed_.exchange(true)) return {};
     // First, since nothing would answer a checkpoint that is held back.
@@ -193,7 +275,7 @@ Status StoreImpl::close() {
     Status indexed = catalog_.write_missing();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
-    KLOG_TRY(wal_->close(next_seqs));
+    KLOG_TRY(wal_->close(next_seqs, set_->state()->number));
     KLOG_TRY(checkpointed);
     KLOG_TRY(flushed);
     return indexed;
@@ -203,6 +285,15 @@ StoreStats StoreImpl::stats() const {
     StoreStats stats = wal_->stats();
     stats.failed = stats.failed || pipeline_->failed();
     if (stats.failed) stats.writable = false;
+    for (const auto& log : set_->state()->logs) {
+        stats.segments += log.size();
+        for (const SegmentEntry& entry : log) stats.segment_bytes += entry.file_bytes;
+    }
+    stats.unsealed_bytes = sealer_->lag_bytes();
+    const PageCache::Stats cache = segments_->cache().stats();
+    stats.cache_bytes = cache.bytes;
+    stats.cache_hits = cache.hits;
+    stats.cache_misses = cache.misses;
     return stats;
 }
 

@@ -16,6 +16,9 @@
 #include "log/log_core.h"
 #include "log/log_impl.h"
 #include "log/pipeline.h"
+#include "log/sealer.h"
+#include "log/segment_catalog.h"
+#include "segment/segment_set.h"
 #include "segment/wal.h"
 
 namespace klog {
@@ -23,6 +26,7 @@ namespace klog {
 class StoreImpl final : public Store {
 public:
     StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<FileLock> lock,
+              std::unique_ptr<SegmentSet> set, std::unique_ptr<SegmentCatalog> segments,
               Wal::Opened opened);
     ~StoreImpl() override;
 
@@ -33,17 +37,24 @@ public:
     Log& default_log() override { return *logs_[1]; }
     void run_writer(std::stop_token stop) override;
     void run_maintenance(std::stop_token stop) override;
+    void run_sealer(std::stop_token stop) override;
     Status maintain() override;
     Status close() override;
     StoreStats stats() const override;
     const RecoveryReport& recovery() const override { return report_; }
 
 private:
+    // The WAL begins where the segments end. Errors: corrupt.
+    [[nodiscard]] Status check_continues(const LogCore& core) const;
     Status open_indexes(LogCore& core);
     Status recover_log(LogCore& core);
     Status recover_settings(LogCore& core, const RunWatermark& watermark);
     Status write_checkpoints();
     Status maintain_files();
+    // One step of sealing or merging.
+    Status seal_step(const std::stop_token& stop);
+    // Batches wait while more is unsealed than may be.
+    void hold_back_unsealed();
     // True: something other than the idle mark is due.
     [[nodiscard]] bool work_due() const;
     void after_commit();
@@ -52,21 +63,27 @@ private:
     Env& env_;
     const StoreOptions options_;
     std::unique_ptr<FileLock> lock_;
+    std::unique_ptr<SegmentSet> set_;
     std::unique_ptr<Wal> wal_;
     RecoveryReport report_;
     const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
     std::mutex checkpoints_mutex_;              // held while checkpoints are written
     std::array<std::uint64_t, 2> checkpoints_;  // seq of the newest checkpoint record of each log
+    std::unique_ptr<SegmentCatalog> segments_;
     FileCatalog catalog_;
     std::array<std::unique_ptr<LogCore>, kLogs> cores_;
     std::unique_ptr<Pipeline> pipeline_;
     std::unique_ptr<Flusher> flusher_;
+    std::unique_ptr<Sealer> sealer_;
     std::array<std::unique_ptr<LogImpl>, kLogs> logs_;
 
     std::binary_semaphore maintenance_turn_{1};  // maintain() takes turns
     std::mutex wake_mutex_;
     std::condition_variable_any wake_;
     bool woken_ = false;                   // guarded by wake_mutex_
+    bool sealer_woken_ = false;            // guarded by wake_mutex_
+    std::atomic<bool> sealing_{false};     // a thread is lent for it
+    std::atomic<bool> swept_{false};       // what a killed process left in seg/ is gone
     std::atomic<bool> maintained_{false};  // a thread is lent
     std::atomic<bool> unmarked_{false};    // something was written since the last idle mark
     std::atomic<bool> closed_{false};

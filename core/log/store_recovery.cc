@@ -25,11 +25,23 @@ Error lost(std::string_view what, Seq claimed, Seq found) {
 Status StoreImpl::recover() {
     KLOG_TRY(catalog_.open(report_.notices));
     for (const auto& core : cores_) {
-        core->tail.restore_head(catalog_.last_seq(core->id));
+        KLOG_TRY(check_continues(*core));
+        core->tail.restore_head(
+            std::max(segments_->last_seq(core->id), catalog_.last_seq(core->id)));
         KLOG_TRY(open_indexes(*core));
         KLOG_TRY(recover_log(*core));
     }
     return {};
+}
+
+Status StoreImpl::check_continues(const LogCore& core) const {
+    const Seq sealed = segments_->last_seq(core.id);
+    const Seq first = catalog_.first_seq(core.id);
+    if (first == Seq{} || first.value == sealed.value + 1) return {};
+    return Error{Code::corrupt,
+                 "the segments end at seq " + std::to_string(sealed.value) +
+                     ", and the files in wal/ begin at seq " + std::to_string(first.value),
+                 "restore wal/ and seg/ from the same copy"};
 }
 
 Status StoreImpl::open_indexes(LogCore& core) {

@@ -7,14 +7,13 @@
 
 #include "index/index_verify.h"
 #include "index/run_format.h"
+#include "log/verify_names.h"
+#include "segment/segment_set.h"
 #include "segment/wal_verify.h"
 
 namespace klog {
 namespace {
 
-constexpr std::string_view kTemporary = ".tmp";
-constexpr std::string_view kIndexSuffix = ".idx";
-constexpr std::string_view kKeyIndex = "keys.db";
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 constexpr std::string_view kRebuilt =
     "no record is lost: stop the daemon, delete this file, and the next start makes it anew from "
@@ -44,42 +43,29 @@ public:
     Result<VerifyReport> run();
 
 private:
-    struct Listed {
-        std::string name;  // relative to the data directory
-        FileKind kind = FileKind::unknown;
-        std::uint64_t number = 0;  // of a WAL file, a run, the index of a WAL file
-        LogId log = LogId::default_log;
-        std::uint64_t size = 0;
-    };
-    using List = std::vector<Listed>;
-
     [[nodiscard]] std::string path_of(const std::string& name) const {
         return options_.dir + "/" + name;
     }
-    // Names in a folder of the data directory; none where the folder is missing.
-    [[nodiscard]] Result<std::vector<std::string>> names_in(const std::string& folder) const;
-    Status list_top(List& list) const;
-    Status list_index(List& list) const;
-    Status list_wal(List& list) const;
-    [[nodiscard]] static Listed name_run(const std::string& folder, const std::string& name,
-                                         LogId log);
-    void measure(List& list);
+    void measure(FileList& list);
 
     void read_marker();
-    void check_index(const Listed& listed);
-    void check_wal(const List& list);
+    void check_index(const ListedFile& listed);
+    void take_set(Result<std::unique_ptr<SegmentSet>> set);
+    Status list_files_behind_set(FileList& files);
+    void check_wal(const FileList& list);
     void check_marker_place(const std::optional<WalFileState>& newest);
     void check_claims(const WalVerifier& verifier);
+    void check_missing(const ListedFile& next, std::uint64_t& expected);
 
     // Runs one check of a disposable file and reports what came of it.
     template <class Check>
-    void check_disposable(const Listed& listed, const Check& check);
+    void check_disposable(const ListedFile& listed, const Check& check);
     void report(const VerifiedFile& file);
     void report_damage(const std::string& name, FileKind kind, Error error);
-    void report_plain(const Listed& listed);
+    void report_plain(const ListedFile& listed);
     void advance(std::uint64_t bytes);
-    void begin(const Listed& listed);
-    void end(const Listed& listed);
+    void begin(const ListedFile& listed);
+    void end(const ListedFile& listed);
 
     Env& env_;
     const VerifyOptions& options_;
@@ -87,6 +73,7 @@ private:
     std::optional<CleanMarker> marker_;
     std::vector<Claim> claims_;
     std::map<std::uint64_t, std::pair<std::string, std::uint64_t>> index_ends_;  // by wal_id
+    std::shared_ptr<const SegmentSetState> set_;  // null: it is damaged
     bool wal_damaged_ = false;
 
     std::string current_;
@@ -95,95 +82,9 @@ private:
     std::uint64_t total_ = 0;
 };
 
-Result<std::vector<std::string>> Verification::names_in(const std::string& folder) const {
-    auto names = env_.list_dir(folder.empty() ? options_.dir : path_of(folder));
-    if (!names.ok() && names.error().code == Code::not_found) return std::vector<std::string>();
-    return names;
-}
-
-Status Verification::list_top(List& list) const {
-    KLOG_TRY_ASSIGN(const auto names, names_in(""));
-    for (const std::string& name : names) {
-        if (name == "wal" || name == "index") continue;
-        const bool ours = name == "klog.lock" || name == "daemon.pid" || name == "klog.sock" ||
-                          name == "ephemeral.lock";
-        list.push_back(
-            {name, ours ? FileKind::process : FileKind::unknown, 0, LogId::default_log, 0});
-    }
-    return {};
-}
-
-Verification::Listed Verification::name_run(const std::string& folder, const std::string& name,
-                                            LogId log) {
-    Listed listed{folder + "/" + name, FileKind::unknown, 0, log, 0};
-    std::string_view plain = name;
-    const bool temporary = plain.ends_with(kTemporary);
-    if (temporary) plain.remove_suffix(kTemporary.size());
-    if (run_number_of(plain) != 0) {
-        listed.kind = temporary ? FileKind::left_over : FileKind::run;
-        listed.number = run_number_of(plain);
-    } else if (plain == kKeyIndex || plain == "keys.db-wal" || plain == "keys.db-shm" ||
-               plain == "keys.db-journal") {
-        listed.kind = FileKind::key_index;
-    }
-    return listed;
-}
-
-Status Verification::list_index(List& list) const {
-    KLOG_TRY_ASSIGN(const auto folders, names_in("index"));
-    for (const std::string& folder : folders) {
-        const std::string where = "index/" + folder;
-        const bool of_log = folder == "0" || folder == "1";
-        if (!of_log && folder != "wal") {
-            list.push_back({where, FileKind::unknown, 0, LogId::default_log, 0});
-            continue;
-        }
-        KLOG_TRY_ASSIGN(const auto names, names_in(where));
-        for (const std::string& name : names) {
-            if (of_log) {
-                list.push_back(
-                    name_run(where, name, folder == "0" ? LogId::system : LogId::default_log));
-                continue;
-            }
-            Listed listed{where + "/" + name, FileKind::unknown, 0, LogId::default_log, 0};
-            std::string as_wal = name;
-            const bool temporary = as_wal.ends_with(kTemporary);
-            if (temporary) as_wal.resize(as_wal.size() - kTemporary.size());
-            if (as_wal.ends_with(kIndexSuffix)) {
-                as_wal.resize(as_wal.size() - kIndexSuffix.size());
-                if (const auto id = wal_id_of(as_wal + ".wal")) {
-                    listed.number = *id;
-                    listed.kind = temporary ? FileKind::left_over : FileKind::wal_index;
-                }
-            }
-            list.push_back(std::move(listed));
-        }
-    }
-    return {};
-}
-
-Status Verification::list_wal(List& list) const {
-    KLOG_TRY_ASSIGN(const auto names, names_in("wal"));
-    for (const std::string& name : names) {
-        Listed listed{"wal/" + name, FileKind::unknown, 0, LogId::default_log, 0};
-        if (const auto id = wal_id_of(name)) {
-            listed.kind = FileKind::wal;
-            listed.number = *id;
-        } else if (name.starts_with(kSparePrefix)) {
-            listed.kind = FileKind::spare;
-        } else if (name == kCleanMarkerName) {
-            continue;  // read before
-        } else if (name == kCleanMarkerTemporaryName) {
-            listed.kind = FileKind::left_over;
-        }
-        list.push_back(std::move(listed));
-    }
-    return {};
-}
-
 // Sizes are for the progress alone: what cannot be opened now is reported when it is checked.
-void Verification::measure(List& list) {
-    for (Listed& listed : list) {
+void Verification::measure(FileList& list) {
+    for (ListedFile& listed : list) {
         const bool read = listed.kind == FileKind::wal || listed.kind == FileKind::run ||
                           listed.kind == FileKind::wal_index;
         if (!read) continue;
@@ -199,13 +100,13 @@ void Verification::advance(std::uint64_t bytes) {
     if (options_.on_progress) options_.on_progress({current_, done_ + done_in_file_, total_});
 }
 
-void Verification::begin(const Listed& listed) {
+void Verification::begin(const ListedFile& listed) {
     current_ = listed.name;
     done_in_file_ = 0;
     advance(0);
 }
 
-void Verification::end(const Listed& listed) {
+void Verification::end(const ListedFile& listed) {
     done_ += listed.size;
     done_in_file_ = 0;
 }
@@ -230,7 +131,7 @@ void Verification::report_damage(const std::string& name, FileKind kind, Error e
     report(file);
 }
 
-void Verification::report_plain(const Listed& listed) {
+void Verification::report_plain(const ListedFile& listed) {
     VerifiedFile file;
     file.name = listed.name;
     file.kind = listed.kind;
@@ -240,6 +141,12 @@ void Verification::report_plain(const Listed& listed) {
             break;
         case FileKind::left_over:
             file.note = "was never finished; nothing refers to it";
+            break;
+        case FileKind::wal:
+            file.note = "all of it is sealed, so it does not count; the next start removes it";
+            break;
+        case FileKind::segment:
+            file.note = "sealed";
             break;
         case FileKind::spare:
             file.note = "room for later; what it holds means nothing";
@@ -286,7 +193,7 @@ void Verification::read_marker() {
 }
 
 template <class Check>
-void Verification::check_disposable(const Listed& listed, const Check& check) {
+void Verification::check_disposable(const ListedFile& listed, const Check& check) {
     begin(listed);
     VerifiedFile file;
     file.name = listed.name;
@@ -311,7 +218,7 @@ void Verification::check_disposable(const Listed& listed, const Check& check) {
     report(file);
 }
 
-void Verification::check_index(const Listed& listed) {
+void Verification::check_index(const ListedFile& listed) {
     const BytesRead advanced = [this](std::uint64_t bytes) { advance(bytes); };
     using Bytes = Result<std::uint64_t>;
     if (listed.kind == FileKind::run) {
@@ -326,7 +233,7 @@ void Verification::check_index(const Listed& listed) {
             index_ends_[claim.wal_id] = {listed.name, claim.end};
             return claim.bytes;
         });
-    } else if (listed.kind == FileKind::key_index && listed.name.ends_with(kKeyIndex)) {
+    } else if (listed.kind == FileKind::key_index && listed.name.ends_with(kKeyIndexName)) {
         check_disposable(listed, [&](const std::string& path) -> Bytes {
             KLOG_TRY_ASSIGN(const KeyIndexClaim claim, verify_key_index(env_, path));
             claims_.push_back({listed.name, listed.log, claim.watermark, claim.store_uuid});
@@ -338,10 +245,59 @@ void Verification::check_index(const Listed& listed) {
     }
 }
 
-void Verification::check_wal(const List& list) {
-    std::vector<const Listed*> files;
-    for (const Listed& listed : list) {
-        if (listed.kind == FileKind::wal) {
+// Which WAL files count, and what they follow on.
+void Verification::take_set(Result<std::unique_ptr<SegmentSet>> set) {
+    const std::string name = std::string(kSegmentDirName) + "/" + kManifestName;
+    if (!set.ok()) {
+        Error error = std::move(set).error();
+        if (!offset_named(error) && error.code == Code::corrupt) error.message += " (offset 0)";
+        report_damage(name, FileKind::manifest, std::move(error));
+        return;
+    }
+    set_ = set.value()->state();
+    if (marker_ && marker_->manifest_number > set_->number) {
+        report_damage(
+            name, FileKind::manifest,
+            {Code::corrupt,
+             path_of(name) + " has the number " + std::to_string(set_->number) +
+                 ", but at the last clean stop it was " + std::to_string(marker_->manifest_number),
+             "it was lost or put back; restore the directory from a copy"});
+        return;
+    }
+    if (set_->number == 0) return;
+    VerifiedFile sound;
+    sound.name = name;
+    sound.kind = FileKind::manifest;
+    sound.finding = FileFinding::sound;
+    const auto file = env_.open(path_of(name), OpenMode::read);
+    const auto size = file.ok() ? file.value()->size() : Result<std::uint64_t>(0);
+    sound.bytes = size.ok() ? size.value() : 0;
+    report(sound);
+}
+
+// A daemon may seal and remove files at any time. Those that count by a set that was read after
+// them were there when they were listed; where it took all of them, they are listed again.
+Status Verification::list_files_behind_set(FileList& files) {
+    constexpr int kTriesMax = 3;
+    for (int i = 0; i < kTriesMax; ++i) {
+        files.clear();
+        KLOG_TRY(list_wal(env_, options_.dir, files));
+        std::uint64_t newest = 0;
+        for (const ListedFile& listed : files) newest = std::max(newest, listed.number);
+        auto set = SegmentSet::open(env_, options_.dir, "");
+        const bool stale = set.ok() && newest <= set.value()->state()->sealed.wal_id;
+        if (options_.live && stale && i + 1 < kTriesMax) continue;
+        take_set(std::move(set));
+        break;
+    }
+    return {};
+}
+
+void Verification::check_wal(const FileList& list) {
+    std::vector<const ListedFile*> files;
+    for (const ListedFile& listed : list) {
+        const bool counts = !set_ || listed.number > set_->sealed.wal_id;
+        if (listed.kind == FileKind::wal && counts) {
             files.push_back(&listed);
         } else {
             report_plain(listed);
@@ -350,24 +306,22 @@ void Verification::check_wal(const List& list) {
     WalVerifier verifier(env_, path_of("wal"), options_.live,
                          [this](std::uint64_t bytes) { advance(bytes); });
     if (marker_) verifier.set_marker(*marker_);
-    std::uint64_t expected = 1;
+    if (set_) verifier.set_sealed(set_);
+    // With a set that is damaged nobody knows where the log begins.
+    std::uint64_t expected = set_ ? set_->sealed.wal_id + 1 : 0;
+    if (!set_ && !files.empty()) expected = files.front()->number;
+    if (set_ && set_->number != 0 && files.empty()) {
+        wal_damaged_ = true;
+        const std::string missing = "wal/" + wal_file_name(expected);
+        report_damage(
+            missing, FileKind::wal,
+            {Code::corrupt, path_of(missing) + " is missing, and so is all that followed on it",
+             "records that were acknowledged are in it; put the file back, or restore "
+             "the directory from a copy"});
+    }
     for (std::size_t i = 0; i < files.size(); ++i) {
-        const Listed& listed = *files[i];
-        // Names sort as numbers. A file that a rotation renamed while we listed is there all the
-        // same.
-        for (; expected < listed.number; ++expected) {
-            const std::string missing = "wal/" + wal_file_name(expected);
-            const auto there = env_.exists(path_of(missing));
-            if (there.ok() && there.value()) continue;
-            wal_damaged_ = true;
-            report_damage(missing, FileKind::wal,
-                          {Code::corrupt,
-                           path_of(missing) + " is missing, and " + listed.name + " follows on it",
-                           "records that were acknowledged are in it; put the file back, or "
-                           "restore the directory from a copy"});
-            expected = listed.number - 1;  // said once, however many there are
-        }
-        expected = listed.number + 1;
+        const ListedFile& listed = *files[i];
+        check_missing(listed, expected);
         begin(listed);
         VerifiedFile file;
         file.name = listed.name;
@@ -393,6 +347,23 @@ void Verification::check_wal(const List& list) {
     check_claims(verifier);
 }
 
+// Names sort as numbers. A file that a rotation renamed while we listed is there all the same.
+void Verification::check_missing(const ListedFile& next, std::uint64_t& expected) {
+    for (; expected < next.number; ++expected) {
+        const std::string missing = "wal/" + wal_file_name(expected);
+        const auto there = env_.exists(path_of(missing));
+        if (there.ok() && there.value()) continue;
+        wal_damaged_ = true;
+        report_damage(
+            missing, FileKind::wal,
+            {Code::corrupt, path_of(missing) + " is missing, and " + next.name + " follows on it",
+             "records that were acknowledged are in it; put the file back, or "
+             "restore the directory from a copy"});
+        break;  // said once, however many there are
+    }
+    expected = next.number + 1;
+}
+
 // A marker that speaks of a file which is not there means that the log lost its end.
 void Verification::check_marker_place(const std::optional<WalFileState>& newest) {
     if (!marker_ || wal_damaged_) return;
@@ -412,11 +383,12 @@ void Verification::check_marker_place(const std::optional<WalFileState>& newest)
 }
 
 void Verification::check_claims(const WalVerifier& verifier) {
-    if (wal_damaged_) return;  // what it says of the end of the log is not the whole truth
+    if (wal_damaged_ || !set_) return;  // then it does not show where the log ends
     const std::string store =
         verifier.newest() ? hex(verifier.newest()->info.header.store_uuid) : std::string();
     for (const Claim& claim : claims_) {
-        const FileKind kind = claim.name.ends_with(kKeyIndex) ? FileKind::key_index : FileKind::run;
+        const FileKind kind =
+            claim.name.ends_with(kKeyIndexName) ? FileKind::key_index : FileKind::run;
         const bool stranger = claim.store_uuid != store && !claim.store_uuid.empty();
         if (stranger && !store.empty()) {
             report_damage(claim.name, kind,
@@ -441,21 +413,26 @@ Result<VerifyReport> Verification::run() {
                      "klog config show --origin says where the data directory is"};
     KLOG_TRY_ASSIGN(const bool there, env_.exists(path_of("wal")));
     if (!there) return none;
-    List top;
-    List indexes;
-    KLOG_TRY(list_top(top));
-    KLOG_TRY(list_index(indexes));
+    FileList top;
+    FileList indexes;
+    KLOG_TRY(list_top(env_, options_.dir, top));
+    KLOG_TRY(list_index(env_, options_.dir, indexes));
     measure(indexes);
-    List early;
-    KLOG_TRY(list_wal(early));
+    FileList early;
+    KLOG_TRY(list_wal(env_, options_.dir, early));
     measure(early);
-    for (const Listed& listed : top) report_plain(listed);
+    for (const ListedFile& listed : top) report_plain(listed);
     read_marker();
-    for (const Listed& listed : indexes) check_index(listed);
-    List files;
-    KLOG_TRY(list_wal(files));
-    for (Listed& listed : files) {
-        const auto known = std::find_if(early.begin(), early.end(), [&](const Listed& other) {
+    for (const ListedFile& listed : indexes) check_index(listed);
+    FileList files;
+    KLOG_TRY(list_files_behind_set(files));
+    FileList segments;
+    KLOG_TRY(list_segments(env_, options_.dir, segments));
+    for (const ListedFile& listed : segments) {
+        if (listed.kind != FileKind::manifest) report_plain(listed);
+    }
+    for (ListedFile& listed : files) {
+        const auto known = std::find_if(early.begin(), early.end(), [&](const ListedFile& other) {
             return other.name == listed.name;
         });
         if (known != early.end()) listed.size = known->size;
@@ -476,6 +453,10 @@ std::string_view file_kind_name(FileKind kind) {
             return "run";
         case FileKind::wal_index:
             return "wal_index";
+        case FileKind::manifest:
+            return "manifest";
+        case FileKind::segment:
+            return "segment";
         case FileKind::key_index:
             return "key_index";
         case FileKind::spare:

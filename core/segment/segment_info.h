@@ -41,6 +41,7 @@ struct SegmentStats {
 struct BlockInfo {
     // Bits of `flags`.
     static constexpr std::uint8_t kReservedTopics = 1;  // holds records under $: settings
+    static constexpr std::uint8_t kPlainTopics = 2;     // holds others
 
     SeqRange held;
     std::uint32_t count = 0;

@@ -12,7 +12,9 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "klog/env.h"
@@ -56,7 +58,9 @@ class SegmentSet {
 public:
     virtual ~SegmentSet() = default;
 
-    // dir: the data directory. Without a manifest the set is empty. Reads only. Errors: corrupt (a
+    // dir: the data directory. Without a manifest the set is empty. Reads only, so what it gives is
+    // durable only after a sync of dir/seg: a process that was killed may have left it so.
+    // Wal::open does that; nothing may be removed on the word of the set before. Errors: corrupt (a
     // broken manifest, ranges with holes), format_unknown (names the writer), io.
     [[nodiscard]] static Result<std::unique_ptr<SegmentSet>> open(Env& env, const std::string& dir,
                                                                   const std::string& writer);
@@ -65,15 +69,22 @@ public:
 
     // Writes the next state: temporary file, sync, rename, sync of the folder. Durable when it
     // returns, and only then is it what state() gives. The caller leaves `number` as it is in
-    // state(). After an error the set is as it was. Errors: disk_full, io; bug (ranges with holes).
+    // state(). After disk_full and io the set is as it was. Errors: disk_full, io, too_many; bug
+    // (ranges with holes, an edit that takes something back); outcome_unknown: the rename or its
+    // sync failed, so that a crash may leave either. Then the files that both name have to stay,
+    // and every later edit is refused with io until the next open.
     virtual Status apply(SegmentSetState next) = 0;
 };
 
+inline constexpr const char* kSegmentDirName = "seg";
+inline constexpr const char* kManifestName = "manifest";
+inline constexpr const char* kManifestTemporaryName = "manifest.tmp";
+inline constexpr std::string_view kSegmentSuffix = ".seg";
+
 // dir/seg/<log_id>/<20 digits of segment_id>.seg
 [[nodiscard]] std::string segment_path(const std::string& dir, LogId log, std::uint64_t segment_id);
-// Where it is written before it has that name.
-[[nodiscard]] std::string segment_temporary_path(const std::string& dir, LogId log,
-                                                 std::uint64_t segment_id);
+// nullopt: this is no name of a segment.
+[[nodiscard]] std::optional<std::uint64_t> segment_id_of(std::string_view name);
 
 }  // namespace klog
 

@@ -2,8 +2,8 @@
 // schemas/segment.md.
 //
 // Memory: what is gathered for the footer, about 12 bytes a record with a key or an id and a
-// topic's text and postings once; the records from which the dictionary is trained
-// (kTrainingBytes).
+// topic's text and postings once; the records from which the dictionary is trained, twice
+// (training_bytes).
 //
 // Threads: one at a time.
 #ifndef KLOG_SEGMENT_SEGMENT_WRITER_H
@@ -20,11 +20,20 @@
 
 namespace klog {
 
+// zstd's levels; core/README.md has the measurement. Sealing follows the writers, merging has time.
+inline constexpr int kSealLevel = 1;
+inline constexpr int kMergeLevel = 9;
+
 struct SegmentWriterOptions {
-    int level = 3;                                   // zstd's
-    std::uint32_t block_bytes = 16 * 1024;           // a block is closed past this size, unpacked
+    int level = kSealLevel;
+    // A block is closed past this size, unpacked.
+    std::uint32_t block_bytes = 16 * 1024;
     std::uint32_t dictionary_bytes_max = 32 * 1024;  // 0: none
+    // The dictionary is made from the first payloads of a segment, which are kept until then.
+    std::uint32_t training_bytes = 1U << 20U;
 };
+inline constexpr SegmentWriterOptions kSealOptions{};
+inline constexpr SegmentWriterOptions kMergeOptions{kMergeLevel, 16 * 1024, 112 * 1024, 8U << 20U};
 
 // Where a segment comes from.
 struct SegmentLineage {

@@ -6,8 +6,8 @@
 // Names: wal/<20 digits of wal_id>.wal, wal/spare-<n> (zero-filled, of no meaning), wal/clean.
 //
 // Threads: commit(), mark_idle() and close() come from one thread at a time (the caller
-// serialises them). prepare_spares() may run beside them on another thread. files() and
-// open_file() may be called from any thread.
+// serialises them). prepare_spares() may run beside them on another thread, and drop_sealed() on a
+// third. files() and open_file() may be called from any thread.
 #ifndef KLOG_SEGMENT_WAL_H
 #define KLOG_SEGMENT_WAL_H
 
@@ -22,6 +22,7 @@
 
 #include "klog/env.h"
 #include "klog/log.h"
+#include "segment/segment_set.h"
 #include "segment/wal_format.h"
 
 namespace klog {
@@ -45,6 +46,8 @@ struct WalFileInfo {
     std::string path;
     std::uint64_t end = 0;
     bool closed = false;
+    // Of a closed file: header_crc of its last frame, or its header's crc. See SealedUpto.
+    std::uint32_t chain = 0;
 };
 
 enum class CommitOutcome : std::uint8_t {
@@ -81,8 +84,12 @@ public:
     // file; after an unclean stop the tail that the watermark does not cover is copied there.
     // disk_full never fails the open of an old store: then writable() is false and commits are
     // refused as absent with disk_full until there is room.
+    // Files that `set` calls sealed do not count: they are removed, after a sync of the folder of
+    // the set; one that cannot be removed is a notice. The oldest file left must follow on what is
+    // sealed, else corrupt, as where the set is another store's, or older than the clean marker.
     // The caller holds the directory's lock.
-    [[nodiscard]] static Result<Opened> open(Env& env, const WalOptions& options);
+    [[nodiscard]] static Result<Opened> open(Env& env, const WalOptions& options,
+                                             const SegmentSetState& set);
 
     [[nodiscard]] virtual const StoreUuid& store_uuid() const = 0;
     [[nodiscard]] virtual const HashKey& hash_key() const = 0;
@@ -98,8 +105,17 @@ public:
     // not already. Same outcomes.
     virtual CommitResult mark_idle() = 0;
 
-    // The clean marker. Afterwards nothing can be written. next_seqs by LogId.
-    virtual Status close(const std::array<std::uint64_t, 2>& next_seqs) = 0;
+    // The clean marker. Afterwards nothing can be written. next_seqs by LogId; manifest_number: of
+    // the set of segments, which no later start may find older.
+    virtual Status close(const std::array<std::uint64_t, 2>& next_seqs,
+                         std::uint64_t manifest_number) = 0;
+
+    // Forgets the closed files up to sealed.wal_id and removes them. Precondition: an edit of the
+    // set of segments that says so is durable. A reader that has one open goes on; open_file() says
+    // not_found. What cannot be removed is tried again at the next call, and at the next open.
+    // Errors: io (all the same they are forgotten); bug (file sealed.wal_id is not closed, or ends
+    // otherwise: nothing was done).
+    virtual Status drop_sealed(const SealedUpto& sealed) = 0;
 
     // Zero-fills spare files until two exist beside the live file; paced. Cheap if they do.
     // disk_full is no failure of the store: tried again at the next call.

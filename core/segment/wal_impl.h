@@ -28,7 +28,9 @@ public:
     [[nodiscard]] std::uint64_t incarnation() const override { return incarnation_; }
     CommitResult commit(std::span<Frame* const> frames) override;
     CommitResult mark_idle() override;
-    Status close(const std::array<std::uint64_t, 2>& next_seqs) override;
+    Status close(const std::array<std::uint64_t, 2>& next_seqs,
+                 std::uint64_t manifest_number) override;
+    Status drop_sealed(const SealedUpto& sealed) override;
     Status prepare_spares() override;
     [[nodiscard]] bool spares_wanted() const override;
     void set_settings_checkpoint(LogId log, Seq seq) override;
@@ -53,6 +55,8 @@ private:
     Status make_store();
     Status take_up(WalJudgement& judgement);
     Status cut_void_bytes(WalJudgement& judgement);
+    void remove_void_files(WalJudgement& judgement);
+    Status forget_sealed(const SealedUpto& sealed);
 
     // Builds the next file of the log in a spare and makes it the live one. Precondition: there
     // is a spare that is long enough.
@@ -98,6 +102,7 @@ private:
 
     mutable Mutex mutex_;
     std::vector<WalFileState> files_ KLOG_GUARDED_BY(mutex_);
+    std::vector<std::string> unremoved_ KLOG_GUARDED_BY(mutex_);  // paths of sealed files
     std::uint64_t capacity_shown_ KLOG_GUARDED_BY(mutex_) = 0;
     std::array<std::uint64_t, 2> settings_checkpoint_ KLOG_GUARDED_BY(mutex_){};
 };

@@ -20,11 +20,14 @@ WalImpl::WalImpl(Env& env, const WalOptions& options)
       spares_(env, wal_dir_),
       spare_bytes_aim_(std::max<std::uint64_t>(options.first_file_bytes, kWalFileHeaderBytes)) {}
 
-Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options) {
+Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options, const SegmentSetState& set) {
     const std::string wal_dir = options.dir + "/wal";
+    // Whoever made the set may have been killed before its name was durable; from here on files go
+    // on its word.
+    if (set.number != 0) KLOG_TRY(env.sync_dir(options.dir + "/" + kSegmentDirName));
     // Syncs the names of the folders too, also where an earlier try made them and was killed.
     KLOG_TRY(env.create_dirs(wal_dir));
-    KLOG_TRY_ASSIGN(WalJudgement judgement, judge_wal(env, wal_dir));
+    KLOG_TRY_ASSIGN(WalJudgement judgement, judge_wal(env, wal_dir, set));
     auto wal = std::make_unique<WalImpl>(env, options);
     WalImpl& impl = *wal;
     return impl.open_judged(std::move(judgement), std::move(wal));
@@ -32,6 +35,7 @@ Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options) {
 
 Result<Wal::Opened> WalImpl::open_judged(WalJudgement judgement, std::unique_ptr<WalImpl> self) {
     KLOG_TRY(spares_.load(judgement.spares));
+    remove_void_files(judgement);  // first: the room may be needed
     Opened opened;
     opened.created = judgement.files.empty();
     if (opened.created) {
@@ -99,6 +103,18 @@ Status WalImpl::take_up(WalJudgement& judgement) {
     no_room_ = true;
     judgement.report.notices.emplace_back("no room for a new file of the log: reads only");
     return env_.sync_dir(wal_dir_);
+}
+
+// They can do no harm either. A name that comes back after a crash is as void as before.
+void WalImpl::remove_void_files(WalJudgement& judgement) {
+    for (const std::string& path : judgement.void_paths) {
+        const Status removed = env_.remove(path);
+        if (removed.ok()) continue;
+        judgement.report.notices.push_back("all of it is sealed, but it cannot be removed: " +
+                                           removed.error().message);
+        const MutexLock lock(mutex_);
+        unremoved_.push_back(path);
+    }
 }
 
 // Void bytes can do no harm; they take room.

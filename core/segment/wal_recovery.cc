@@ -64,10 +64,36 @@ Status link_files(Env& env, const WalFileState& newer, WalJudgement& judgement) 
     return {};
 }
 
+// Nothing between what is sealed and the oldest file may be missing.
+Status check_oldest(const std::string& wal_dir, std::optional<std::uint64_t> oldest,
+                    const SegmentSetState& set) {
+    const std::uint64_t sealed = set.sealed.wal_id;
+    if (!oldest) {
+        if (set.number == 0) return {};  // a new store
+        return lost(wal_dir + ": the set of segments ends with WAL file " + std::to_string(sealed) +
+                    ", and no newer file is there");
+    }
+    if (*oldest == sealed + 1) return {};
+    if (set.number == 0) {
+        return lost(wal_dir + "/" + wal_file_name(*oldest) + " stands where " + wal_file_name(1) +
+                    " should, and there is no set of segments (seg/manifest) that holds what was "
+                    "before it");
+    }
+    return lost(wal_dir + ": the set of segments ends with WAL file " + std::to_string(sealed) +
+                ", the oldest file left is " + std::to_string(*oldest));
+}
+
 Status read_headers(Env& env, const std::string& wal_dir, std::vector<std::uint64_t> ids,
-                    WalJudgement& judgement) {
+                    const SegmentSetState& set, WalJudgement& judgement) {
     std::sort(ids.begin(), ids.end());
-    std::uint64_t expected = 1;
+    const auto first = std::upper_bound(ids.begin(), ids.end(), set.sealed.wal_id);
+    for (auto id = ids.begin(); id != first; ++id) {
+        judgement.void_paths.push_back(wal_dir + "/" + wal_file_name(*id));
+    }
+    ids.erase(ids.begin(), first);
+    KLOG_TRY(check_oldest(
+        wal_dir, ids.empty() ? std::nullopt : std::optional<std::uint64_t>(ids.front()), set));
+    std::uint64_t expected = set.sealed.wal_id + 1;
     for (const std::uint64_t id : ids) {
         const std::string path = wal_dir + "/" + wal_file_name(id);
         if (id != expected) {
@@ -75,10 +101,8 @@ Status read_headers(Env& env, const std::string& wal_dir, std::vector<std::uint6
         }
         ++expected;
         KLOG_TRY_ASSIGN(WalFileState state, read_wal_header(env, path, id));
-        if (id == 1 && state.info.header.previous_wal_id != 0) {
-            return lost(path + ": the header names a file before it, which is missing");
-        }
-        if (id != 1) KLOG_TRY(link_files(env, state, judgement));
+        KLOG_TRY(judgement.files.empty() ? check_follows_sealed(state, set)
+                                         : link_files(env, state, judgement));
         judgement.files.push_back(std::move(state));
     }
     return {};
@@ -267,6 +291,16 @@ Result<bool> marker_counts(const CleanMarker& marker, const WalJudgement& judgem
     return true;
 }
 
+// The numbers of the set only rise, so this also holds of a marker that is stale by now.
+Status check_set_of_marker(const CleanMarker& marker, const SegmentSetState& set,
+                           const std::string& path) {
+    if (set.number >= marker.manifest_number) return {};
+    return lost(
+        path + ": at the last clean stop the set of segments (seg/manifest) had the number " +
+        std::to_string(marker.manifest_number) + ", now " +
+        (set.number == 0 ? "there is none" : "it has the number " + std::to_string(set.number)));
+}
+
 }  // namespace
 
 std::string wal_file_name(std::uint64_t wal_id) {
@@ -304,7 +338,27 @@ Result<WalTail> scan_wal_tail(const File& file, const WalFileState& state, std::
     return WalTail{scan.watermark(), scan.used()};
 }
 
-Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir) {
+Status check_follows_sealed(const WalFileState& oldest, const SegmentSetState& set) {
+    const WalFileHeader& header = oldest.info.header;
+    if (set.number != 0 &&
+        (header.store_uuid != set.store_uuid || header.hash_key != set.hash_key)) {
+        return lost(oldest.info.path +
+                    ": the file and the set of segments (seg/manifest) belong "
+                    "to different stores");
+    }
+    const SealedUpto before{header.previous_wal_id, header.previous_end, header.previous_chain};
+    if (before == set.sealed) return {};
+    if (set.sealed.wal_id == 0) {
+        return lost(oldest.info.path + ": the header names a file before it, which is missing");
+    }
+    return lost(oldest.info.path + ": the header says that WAL file " +
+                std::to_string(before.wal_id) + " before it ends at " + std::to_string(before.end) +
+                ", the set of segments (seg/manifest) holds file " +
+                std::to_string(set.sealed.wal_id) + " up to " + std::to_string(set.sealed.end) +
+                (before.end == set.sealed.end ? " with another content" : ""));
+}
+
+Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir, const SegmentSetState& set) {
     WalJudgement judgement;
     std::vector<std::uint64_t> ids;
     bool marked = false;
@@ -314,11 +368,12 @@ Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir) {
         if (name == kCleanMarkerName) marked = true;
         if (name.starts_with(kSparePrefix)) judgement.spares.push_back(name);
     }
-    KLOG_TRY(read_headers(env, wal_dir, std::move(ids), judgement));
+    KLOG_TRY(read_headers(env, wal_dir, std::move(ids), set, judgement));
     if (marked) {
         const std::string path = wal_dir + "/" + kCleanMarkerName;
         KLOG_TRY_ASSIGN(judgement.marker, read_marker(env, path, judgement));
         if (judgement.marker) {
+            KLOG_TRY(check_set_of_marker(*judgement.marker, set, path));
             KLOG_TRY_ASSIGN(const bool counts, marker_counts(*judgement.marker, judgement, path));
             if (!counts) judgement.marker.reset();
         }

@@ -12,11 +12,14 @@
 #include "klog/env.h"
 #include "klog/log.h"
 #include "segment/clean_marker.h"
+#include "segment/segment_set.h"
 #include "segment/wal_reader.h"
 
 namespace klog {
 
 struct WalJudgement {
+    // Of files of which all is sealed: they do not count, and nobody looked at them.
+    std::vector<std::string> void_paths;
     // Oldest first. The end of the last one is the watermark W: all below it was synced.
     std::vector<WalFileState> files;
     // Of the last file, [W, carry_end) are sound frames of whole transactions that nobody may rely
@@ -52,8 +55,13 @@ struct WalTail {
 [[nodiscard]] Result<WalTail> scan_wal_tail(const File& file, const WalFileState& state,
                                             std::uint64_t size);
 
-// Errors: corrupt (names file, offset and what to do), format_unknown, io.
-[[nodiscard]] Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir);
+// The oldest file that counts follows on what `set` calls sealed. Errors: corrupt (names file,
+// offset and what to do), format_unknown, io.
+[[nodiscard]] Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir,
+                                             const SegmentSetState& set);
+
+// Whether the oldest file follows on what is sealed, and is of the same store.
+[[nodiscard]] Status check_follows_sealed(const WalFileState& oldest, const SegmentSetState& set);
 
 }  // namespace klog
 

@@ -37,6 +37,14 @@ std::optional<std::uint64_t> offset_named(const Error& error) {
     return offset;
 }
 
+void WalVerifier::set_sealed(std::shared_ptr<const SegmentSetState> set) {
+    set_ = std::move(set);
+    for (std::size_t log = 0; log < last_seqs_.size(); ++log) {
+        const std::vector<SegmentEntry>& entries = set_->logs.at(log);
+        if (!entries.empty()) last_seqs_.at(log) = entries.back().covered.last;
+    }
+}
+
 void WalVerifier::check(std::uint64_t wal_id, std::optional<std::uint64_t> newer_id,
                         VerifiedFile& file) {
     file.kind = FileKind::wal;
@@ -94,10 +102,9 @@ Status WalVerifier::check_file(std::uint64_t wal_id, std::optional<std::uint64_t
 Status WalVerifier::check_link(const WalFileState& state) const {
     const WalFileHeader& header = state.info.header;
     if (!older_) {
-        if (header.wal_id == 1 && header.previous_wal_id != 0) {
-            return not_after(state.info.path, "the file that it names, which is missing");
-        }
-        return {};
+        // Where a file is missing before it, or one is not sound, that is what has been said.
+        const bool oldest = set_ && header.wal_id == set_->sealed.wal_id + 1;
+        return oldest ? check_follows_sealed(state, *set_) : Status();
     }
     const WalFileHeader& older = older_->info.header;
     // Where a file is missing between the two, that is what has been said already.

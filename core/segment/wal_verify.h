@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,6 +33,8 @@ public:
     // Of the last orderly stop; read before the files were listed, so that it cannot speak of a
     // file that is newer than the list.
     void set_marker(const CleanMarker& marker) { marker_ = marker; }
+    // What the oldest file is to follow on. Unless it is set, the oldest one may be any.
+    void set_sealed(std::shared_ptr<const SegmentSetState> set);
 
     // Checks one file. `newer_id` is the id of the next file in the list, which says where this one
     // ends; nullopt: this is the newest. `file` comes with its name.
@@ -68,6 +71,7 @@ private:
     const bool live_;
     std::function<void(std::uint64_t)> advanced_;
     std::optional<CleanMarker> marker_;
+    std::shared_ptr<const SegmentSetState> set_;
     std::optional<WalFileState> older_;
     std::array<Seq, 2> last_seqs_{};
 };

@@ -61,6 +61,15 @@ void add_store(MetricsText& text, const StoreStats& stats) {
                  stats.wal_bytes_written);
     text.gauge("klog_store_wal_files", "Files of the write-ahead log.", stats.wal_files);
     text.gauge("klog_store_wal_bytes_on_disk", "Their size.", stats.wal_bytes_on_disk);
+    text.gauge("klog_store_unsealed_bytes", "Of them, in closed files that are not sealed yet.",
+               stats.unsealed_bytes);
+    text.gauge("klog_store_segments", "Sealed segments.", stats.segments);
+    text.gauge("klog_store_segment_bytes", "Their size.", stats.segment_bytes);
+    text.gauge("klog_store_cache_bytes", "Unpacked blocks and pages of segments in memory.",
+               stats.cache_bytes);
+    text.counter("klog_store_cache_hits_total", "Blocks and pages found there.", stats.cache_hits);
+    text.counter("klog_store_cache_misses_total", "Blocks and pages read from disk instead.",
+                 stats.cache_misses);
     text.gauge("klog_store_writable", "0 while there is no room to write.",
                stats.writable && !stats.failed ? 1 : 0);
     text.gauge("klog_store_failed", "1 after a sync failed: nothing is written any more.",

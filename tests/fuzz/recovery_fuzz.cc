@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (int i = 0; i < kChangesMax && !in.empty(); ++i) {
         change(*env, store.files[in.byte() % store.files.size()], in);
     }
-    auto opened = Wal::open(*env, workload_options());
+    auto opened = Wal::open(*env, workload_options(), {});
     if (!opened.ok()) {
         require(!opened.error().message.empty(), "a refusal says why");
         return 0;
@@ -88,7 +88,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(commit_one(*opened->wal, frame).outcome == CommitOutcome::durable, "it goes on");
     opened->wal.reset();
     env->crash();
-    auto again = Wal::open(*env, workload_options());
+    auto again = Wal::open(*env, workload_options(), {});
     require(again.ok(), "what one start took up the next one takes up");
     const LogContents second = read_log(*again->wal, kValueBytes);
     require(second.error.empty() && second.seqs.size() == held.seqs.size() + 1, "and keeps");

@@ -6,6 +6,9 @@ SimRun::SimRun(std::uint64_t seed) : dice_(seed), env_(seed), workload_(dice_, m
     options_.dir = "/data";
     options_.wal_first_file_bytes = 64 * 1024;
     options_.wal_file_bytes = dice_.chance(70) ? 64 * 1024 : 256 * 1024;
+    options_.seal_bytes_min = dice_.chance(70) ? 4096 : 1U << 20U;
+    options_.merged_bytes_max = dice_.chance(50) ? 128 * 1024 : 16U << 20U;
+    options_.segment_cache_bytes = dice_.chance(50) ? 64 * 1024 : 8U << 20U;
     options_.memtable_bytes_max = 64 * 1024;
     options_.tail_cache_bytes = dice_.chance(50) ? 1 : 64 * 1024;
     options_.group_bytes_max = dice_.chance(50) ? 64 * 1024 : 4U << 20U;

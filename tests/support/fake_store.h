@@ -145,6 +145,7 @@ public:
     [[nodiscard]] Log& default_log() override { return log_; }
     void run_writer(std::stop_token) override {}
     void run_maintenance(std::stop_token) override {}
+    void run_sealer(std::stop_token) override {}
     Status maintain() override { return {}; }
     Status close() override { return {}; }
     [[nodiscard]] StoreStats stats() const override { return stats_; }

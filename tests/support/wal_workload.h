@@ -42,7 +42,7 @@ public:
     // file), and closes.
     WalPromises live(std::uint64_t groups, bool close) {
         WalPromises promises;
-        auto opened = Wal::open(env_, workload_options());
+        auto opened = Wal::open(env_, workload_options(), {});
         if (!opened.ok()) {
             promises.open_error = opened.error().message;
             return promises;
@@ -54,7 +54,7 @@ public:
             if (group % 5 == 4) static_cast<void>(wal.mark_idle());
             commit(wal, group % 4 == 3, promises);
         }
-        if (close) promises.clean = wal.close({1, next_seq_}).ok();
+        if (close) promises.clean = wal.close({1, next_seq_}, 0).ok();
         return promises;
     }
 

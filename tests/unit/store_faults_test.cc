@@ -424,7 +424,7 @@ TEST_CASE("store: indexes that were rebuilt equal those that were maintained") {
         const std::unique_ptr<SimEnv> env = life.env.clone(1);
         WalOptions options;
         options.dir = "/data";
-        const auto wal = Wal::open(*env, options);
+        const auto wal = Wal::open(*env, options, {});
         REQUIRE(wal.ok());
         const auto runs = RunSet::open(*env, "/data/index/1", wal->wal->store_uuid(), notices);
         REQUIRE(runs.ok());

@@ -227,7 +227,7 @@ TEST_CASE("wal format: the golden files are read as they always were") {
     }
     WalOptions options;
     options.dir = "/data";
-    auto opened = Wal::open(env, options);
+    auto opened = Wal::open(env, options, {});
     REQUIRE_MESSAGE(opened.ok(), (opened.ok() ? "" : opened.error().message));
     CHECK(opened->report.clean);
     REQUIRE(opened->clean_next_seqs.has_value());

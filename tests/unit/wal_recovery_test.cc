@@ -26,13 +26,13 @@ void end_life(SimEnv& env, int end) {
 
 // Opens what is left and compares it with the promises.
 std::string judge(SimEnv& env, const WalPromises& promises) {
-    auto opened = Wal::open(env, workload_options());
+    auto opened = Wal::open(env, workload_options(), {});
     if (!opened.ok()) return "refused to start: " + opened.error().message;
     return broken_promise(read_log(*opened->wal, kValueBytes), promises);
 }
 
 Error open_error(SimEnv& env) {
-    auto opened = Wal::open(env, workload_options());
+    auto opened = Wal::open(env, workload_options(), {});
     REQUIRE_FALSE(opened.ok());
     return std::move(opened).error();
 }
@@ -42,7 +42,7 @@ struct Prepared {
     SimEnv env;
     std::vector<std::uint64_t> offsets;
     explicit Prepared(std::uint64_t frames, bool mark = false, bool close = false) : env(99) {
-        auto opened = Wal::open(env, workload_options());
+        auto opened = Wal::open(env, workload_options(), {});
         REQUIRE(opened.ok());
         Wal& wal = *opened->wal;
         for (std::uint64_t seq = 1; seq <= frames; ++seq) {
@@ -52,7 +52,7 @@ struct Prepared {
         }
         offsets.push_back(wal.end().offset);
         if (mark) REQUIRE(wal.mark_idle().outcome == CommitOutcome::durable);
-        if (close) REQUIRE(wal.close({1, frames + 1}).ok());
+        if (close) REQUIRE(wal.close({1, frames + 1}, 0).ok());
         opened->wal.reset();
         env.crash_lose_all();
     }
@@ -94,7 +94,7 @@ TEST_CASE("wal recovery: a crash at any step of a start leaves what was there") 
         const auto env = first.clone(1);
         env->kill();
         const std::uint64_t begun = env->calls();
-        REQUIRE(Wal::open(*env, workload_options()).ok());
+        REQUIRE(Wal::open(*env, workload_options(), {}).ok());
         calls = env->calls() - begun;
     }
     for (std::uint64_t call = 1; call <= calls + 1; ++call) {
@@ -102,7 +102,7 @@ TEST_CASE("wal recovery: a crash at any step of a start leaves what was there") 
             const auto env = first.clone(call);
             end_life(*env, end / kEnds);
             env->crash_at_call(env->calls() + call);
-            const auto interrupted = Wal::open(*env, workload_options());
+            const auto interrupted = Wal::open(*env, workload_options(), {});
             CHECK((interrupted.ok() || call <= calls));
             end_life(*env, end % kEnds);
             const std::string broken = judge(*env, before);
@@ -195,7 +195,7 @@ TEST_CASE("wal recovery: a torn tail is dropped, damage below the watermark refu
         for (const std::uint64_t at : {begin, begin + 9, begin + kFrameHeaderBytes, last_byte}) {
             const auto env = store.env.clone(1);
             REQUIRE(env->flip(kFirst, at).ok());
-            auto opened = Wal::open(*env, workload_options());
+            auto opened = Wal::open(*env, workload_options(), {});
             if (frame == 3) {
                 REQUIRE(opened.ok());
                 CHECK(opened->report.bytes_dropped > 0);
@@ -223,7 +223,7 @@ TEST_CASE("wal recovery: what a start took over counts as synced") {
     Prepared store(3);
     std::string carried_to;
     {
-        auto opened = Wal::open(store.env, workload_options());
+        auto opened = Wal::open(store.env, workload_options(), {});
         REQUIRE(opened.ok());
         REQUIRE(opened->report.bytes_carried_over > 0);
         carried_to = opened->wal->files().back().path;
@@ -254,7 +254,7 @@ TEST_CASE("wal recovery: no flipped byte is ever served") {
         for (std::uint64_t at = 0; at < used; ++at) {
             const auto env = store.env.clone(at);
             REQUIRE(env->flip(kFirst, at, static_cast<std::uint8_t>(1U << (at % 8))).ok());
-            auto opened = Wal::open(*env, workload_options());
+            auto opened = Wal::open(*env, workload_options(), {});
             if (!opened.ok()) {
                 CHECK(opened.error().message.find("/data/wal/") != std::string::npos);
                 continue;
@@ -365,7 +365,7 @@ TEST_CASE("wal recovery: files that are missing, empty, zero or misnamed stop th
 TEST_CASE("wal recovery: a damaged clean marker counts as an unclean stop") {
     Prepared store(2, false, true);
     REQUIRE(store.env.flip("/data/wal/clean", 40).ok());
-    auto opened = Wal::open(store.env, workload_options());
+    auto opened = Wal::open(store.env, workload_options(), {});
     REQUIRE(opened.ok());
     CHECK_FALSE(opened->report.clean);
     CHECK_FALSE(opened->clean_next_seqs.has_value());
@@ -399,7 +399,7 @@ TEST_CASE("wal recovery: a marker of another store, or of a later run, is refuse
 
 TEST_CASE("wal recovery: a batch without its last frame is dropped") {
     SimEnv env(3);
-    auto opened = Wal::open(env, workload_options());
+    auto opened = Wal::open(env, workload_options(), {});
     REQUIRE(opened.ok());
     Frame one = numbered_frame(1, 1, kValueBytes);
     REQUIRE(commit_one(*opened->wal, one).outcome == CommitOutcome::durable);
@@ -422,7 +422,7 @@ TEST_CASE("wal recovery: a start that was killed while it made the store loses n
         SimEnv env(call);
         WalWorkload work(env);
         env.crash_at_call(call);
-        static_cast<void>(Wal::open(env, workload_options()));
+        static_cast<void>(Wal::open(env, workload_options(), {}));
         env.kill();  // folders and files are there, but none of them need be durable
         const WalPromises promises = work.live(2, false);
         REQUIRE(promises.durable.size() == 4);
@@ -435,7 +435,7 @@ TEST_CASE("wal recovery: a start that was killed while it made the store loses n
 TEST_CASE("wal recovery: a closed file must end with the frame that its successor names") {
     Prepared store(2, false, true);
     {
-        auto opened = Wal::open(store.env, workload_options());
+        auto opened = Wal::open(store.env, workload_options(), {});
         REQUIRE(opened.ok());
     }
     store.env.kill();
@@ -445,7 +445,7 @@ TEST_CASE("wal recovery: a closed file must end with the frame that its successo
     header.previous_chain ^= 1U;
     bytes.replace(0, kWalFileHeaderBytes, encode_file_header(header));
     REQUIRE(store.env.write_file(second, bytes).ok());
-    auto opened = Wal::open(store.env, workload_options());
+    auto opened = Wal::open(store.env, workload_options(), {});
     REQUIRE(opened.ok());
     CHECK(read_log(*opened->wal, kValueBytes).error.find(kFirst) != std::string::npos);
 }

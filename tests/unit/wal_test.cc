@@ -22,7 +22,7 @@ WalOptions small_options() {
 }
 
 std::unique_ptr<Wal> open_wal(Env& env, const WalOptions& options = small_options()) {
-    auto opened = Wal::open(env, options);
+    auto opened = Wal::open(env, options, {});
     REQUIRE_MESSAGE(opened.ok(), (opened.ok() ? "" : opened.error().message));
     return std::move(opened.value().wal);
 }
@@ -52,7 +52,7 @@ std::size_t spare_count(const SimEnv& env) {
 
 TEST_CASE("wal: a new store has one file, one spare, and no frame") {
     SimEnv env(1);
-    auto opened = Wal::open(env, small_options());
+    auto opened = Wal::open(env, small_options(), {});
     REQUIRE(opened.ok());
     CHECK(opened->created);
     CHECK(opened->report.clean);
@@ -91,7 +91,7 @@ TEST_CASE("wal: what is committed survives the loss of all that is not synced") 
     commit_up_to(*wal, 1, 3);
     wal.reset();
     env.crash_lose_all();
-    auto opened = Wal::open(env, small_options());
+    auto opened = Wal::open(env, small_options(), {});
     REQUIRE(opened.ok());
     CHECK_FALSE(opened->created);
     CHECK_FALSE(opened->report.clean);
@@ -108,14 +108,14 @@ TEST_CASE("wal: a clean stop leaves a marker, and nothing is carried over") {
     const StoreUuid uuid = wal->store_uuid();
     wal->set_settings_checkpoint(LogId::default_log, Seq{2});
     commit_up_to(*wal, 1, 2);
-    REQUIRE(wal->close({7, 3}).ok());
+    REQUIRE(wal->close({7, 3}, 0).ok());
     Frame late = numbered_frame(3);
     const CommitResult refused = commit_one(*wal, late);
     CHECK(refused.outcome == CommitOutcome::absent);
     CHECK(refused.error->code == Code::stopping);
     wal.reset();
     env.crash_lose_all();
-    auto opened = Wal::open(env, small_options());
+    auto opened = Wal::open(env, small_options(), {});
     REQUIRE(opened.ok());
     CHECK(opened->report.clean);
     CHECK(opened->report.bytes_carried_over == 0);
@@ -128,7 +128,7 @@ TEST_CASE("wal: a clean stop leaves a marker, and nothing is carried over") {
     // The marker is stale from here on.
     opened->wal.reset();
     env.kill();
-    auto again = Wal::open(env, small_options());
+    auto again = Wal::open(env, small_options(), {});
     REQUIRE(again.ok());
     CHECK_FALSE(again->report.clean);
     CHECK_FALSE(again->clean_next_seqs.has_value());
@@ -190,7 +190,7 @@ TEST_CASE("wal: a group larger than a file gets one that is long enough, and so 
     wal.reset();
     env.crash_lose_all();
     env.set_capacity(env.used_bytes());
-    auto opened = Wal::open(env, small_options());
+    auto opened = Wal::open(env, small_options(), {});
     REQUIRE(opened.ok());
     CHECK(opened->report.bytes_carried_over >= 300'000);
 }
@@ -211,7 +211,7 @@ TEST_CASE("wal: the idle mark is written once and raises the watermark") {
     wal.reset();
     env.kill();
     REQUIRE(env.flip("/data/wal/00000000000000000001.wal", kWalFileHeaderBytes + 9).ok());
-    const auto opened = Wal::open(env, small_options());
+    const auto opened = Wal::open(env, small_options(), {});
     REQUIRE_FALSE(opened.ok());
     CHECK(opened.error().code == Code::corrupt);
 }
@@ -274,7 +274,7 @@ TEST_CASE("wal: an old store opens on a full disk without a spare, for reading")
         auto wal = open_wal(env);
         commit_up_to(*wal, 1, 2);
         REQUIRE(wal->mark_idle().outcome == CommitOutcome::durable);
-        if (clean) REQUIRE(wal->close({1, 3}).ok());
+        if (clean) REQUIRE(wal->close({1, 3}, 0).ok());
         wal.reset();
         env.crash_lose_all();
         for (const std::string& path : env.files()) {
@@ -287,7 +287,7 @@ TEST_CASE("wal: an old store opens on a full disk without a spare, for reading")
             REQUIRE(env.flip(path, mark).ok());
         }
         env.set_capacity(env.used_bytes());
-        const auto opened = Wal::open(env, small_options());
+        const auto opened = Wal::open(env, small_options(), {});
         if (!clean) {
             // The torn mark took the watermark with it, so the record has to be copied first.
             REQUIRE_FALSE(opened.ok());
@@ -348,7 +348,7 @@ TEST_CASE("wal: a failed sync is final") {
     CHECK(refused.outcome == CommitOutcome::absent);
     CHECK(refused.error->code == Code::io);
     CHECK(wal->stats().failed);
-    CHECK_FALSE(wal->close({1, 3}).ok());
+    CHECK_FALSE(wal->close({1, 3}, 0).ok());
     CHECK(read_log(*wal).seqs == seqs_to(1));  // what is not durable is not visible
 }
 

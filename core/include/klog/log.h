@@ -290,6 +290,12 @@ struct StoreStats {
     std::uint64_t wal_files = 0;
     std::uint64_t wal_bytes_on_disk = 0;
     std::uint64_t sync_micros_total = 0;
+    std::uint64_t segments = 0;        // sealed, of all logs
+    std::uint64_t segment_bytes = 0;   // on disk
+    std::uint64_t unsealed_bytes = 0;  // in closed WAL files
+    std::uint64_t cache_bytes = 0;     // of unpacked blocks and pages
+    std::uint64_t cache_hits = 0;
+    std::uint64_t cache_misses = 0;
     bool writable = true;  // false: no room; reads go on
     bool failed = false;   // a sync failed; nothing is written any more
 };
@@ -317,10 +323,13 @@ public:
     [[nodiscard]] virtual Log& default_log() = 0;
 
     // Lend a thread; returns when stopped. Writer: commits what append() left behind.
-    // Maintenance: spares, runs, key index, file indexes, the idle mark. Without them the
-    // same work happens on the threads that append, and in close().
+    // Maintenance: spares, runs, key index, file indexes, the idle mark. Sealer: WAL files become
+    // segments, and small segments larger ones; it wants processor time, so lend it a thread that
+    // yields to the others. Without them the same work happens on the threads that append, and, but
+    // for sealing, in close().
     virtual void run_writer(std::stop_token stop) = 0;
     virtual void run_maintenance(std::stop_token stop) = 0;
+    virtual void run_sealer(std::stop_token stop) = 0;
     // Maintenance that is due, once, on this thread. For embedders without a thread, and tests.
     virtual Status maintain() = 0;
 

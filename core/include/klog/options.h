@@ -36,6 +36,23 @@ struct StoreOptions {
     // reached. Unit: bytes. Default: 8 MiB. Limits: 64 KiB to 1 GiB.
     std::uint64_t memtable_bytes_max = 8ULL << 20U;
 
+    // Closed WAL files are sealed once they hold this much together, or there are 16 of them: a
+    // start leaves one behind that may hold little. Unit: bytes. Default: 8 MiB. Limits: 4 KiB to 1
+    // TiB.
+    std::uint64_t seal_bytes_min = 8ULL << 20U;
+
+    // Closed WAL files that are not sealed yet; past it append() waits, and answers backpressure
+    // where sealing fails. Unit: bytes. Default: 1 GiB. Limits: 64 KiB to 1 TiB.
+    std::uint64_t unsealed_bytes_max = 1ULL << 30U;
+
+    // Blocks and pages of sealed segments that were unpacked, kept for the next reader.
+    // Unit: bytes. Default: 8 MiB. Limits: 64 KiB to 64 GiB.
+    std::uint64_t segment_cache_bytes = 8ULL << 20U;
+
+    // How large a segment grows by merging: records before they are packed. Unit: bytes.
+    // Default: 256 MiB. Limits: 64 KiB to 1 GiB.
+    std::uint64_t merged_bytes_max = 256ULL << 20U;
+
     // How long the highest line of a producing session is remembered. Unit: seconds.
     // Default: 7 days.
     std::uint64_t session_seconds = 7ULL * 24 * 3600;

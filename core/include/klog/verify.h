@@ -19,6 +19,8 @@ namespace klog {
 
 enum class FileKind : std::uint8_t {
     wal,           // a part of the log
+    manifest,      // the set of segments: which of them make up the sealed part of the log
+    segment,       // a sealed part of the log
     clean_marker,  // says where the log ended at the last orderly stop
     run,           // heads and ids; disposable
     wal_index,     // of one closed WAL file; disposable
