@@ -47,6 +47,37 @@ const Place* place_of_option(const std::string& name) {
     return found == kPlaces.end() ? nullptr : &found->second;
 }
 
+// What `klog bench --list` prints; a test compares them.
+const std::vector<std::string>& figures() {
+    static const std::vector<std::string> kNames = {
+        "raw.1",
+        "produce.1",
+        "raw.256",
+        "produce.256",
+        "raw.1024",
+        "produce.1024",
+        "produce.unbounded",
+        "produce.pipe",
+        "one.1",
+        "one.1.expect",
+        "one.32",
+        "one.32.expect",
+        "one.64",
+        "one.64.expect",
+        "raw.paced",
+        "end-to-end",
+        "replay",
+        "tail.pipe",
+        "get.1",
+        "one-shot",
+        "start",
+        "memory.idle",
+        "memory.million",
+        "idle-tails",
+    };
+    return kNames;
+}
+
 // An operand as a synopsis names it: "TOPIC", "[FILTER...]", "bash|zsh|fish".
 Place place_of_operand(const std::string& name) {
     using Kind = Place::Kind;
@@ -56,6 +87,7 @@ Place place_of_operand(const std::string& name) {
         {"FILE", Kind::files},
     };
     if (const auto found = kKinds.find(name); found != kKinds.end()) return {found->second, {}};
+    if (name == "WORD") return {Kind::words, figures()};
     const bool fixed = std::none_of(name.begin(), name.end(), [](char letter) {
         return std::isupper(static_cast<unsigned char>(letter)) != 0;
     });

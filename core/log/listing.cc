@@ -9,6 +9,8 @@
 namespace klog {
 namespace {
 
+constexpr std::size_t kStepGrowth = 4;
+
 Status check_limit(std::size_t limit) {
     if (limit >= 1 && limit <= LogImpl::kPageRowsMax) return {};
     return Error{Code::bad_option,
@@ -112,8 +114,10 @@ Result<Page<TopicRow>> LogImpl::topics(std::string_view filter, std::string_view
     const std::string prefix = compiled.literal_prefix();
     Page<TopicRow> page;
     std::string cursor(after);
-    for (;;) {
-        KLOG_TRY_ASSIGN(const auto rows, topic_page(prefix, cursor, kPageRowsMax));
+    // One more than asked for tells whether there are more. Where few match, steps grow.
+    std::size_t step = std::min(limit + 1, kPageRowsMax);
+    for (;; step = std::min(step * kStepGrowth, kPageRowsMax)) {
+        KLOG_TRY_ASSIGN(const auto rows, topic_page(prefix, cursor, step));
         for (const auto& [topic, count] : rows) {
             if (!compiled.matches(topic)) continue;
             if (page.rows.size() == limit) {
@@ -122,7 +126,7 @@ Result<Page<TopicRow>> LogImpl::topics(std::string_view filter, std::string_view
             }
             page.rows.push_back(TopicRow{topic, count.records, count.last_seq});
         }
-        if (rows.size() < kPageRowsMax) return page;
+        if (rows.size() < step) return page;
         cursor = rows.back().first;
     }
 }

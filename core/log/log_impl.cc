@@ -235,13 +235,34 @@ Result<std::vector<Log::SessionLine>> LogImpl::session_lines(const SessionId& se
                                                              std::uint64_t last_line, Seq after) {
     std::vector<SessionLine> lines;
     FrameSource frames = source();
-    KLOG_TRY(for_each_record(frames, after, head(), nullptr, [&](const RecordView& record) {
-        if (record.session_line >= first_line && record.session_line <= last_line &&
-            record.session == session) {
-            lines.push_back(SessionLine{record.session_line, record.seq, record.version});
-        }
-        return Status{};
-    }));
+    const Seq newest = head();
+    // Lines that are sent again stand a little behind the last one that was acknowledged; where
+    // none was, they were written a short while ago.
+    Seq from = after;
+    if (after == Seq{}) from.value = newest.value - std::min(newest.value, kSessionScanRecordsMax);
+    const bool within =
+        newest.value - std::min(newest.value, after.value) <= kSessionScanRecordsMax;
+    const Seq end{within ? newest.value : from.value + kSessionScanRecordsMax};
+    bool all = false;
+    while (from < end && !all) {
+        const Seq upto{std::min(end.value, from.value + kSessionStepRecords)};
+        KLOG_TRY(for_each_record(frames, from, upto, nullptr, [&](const RecordView& record) {
+            if (record.session != session) return Status{};
+            // A session writes its lines in their order.
+            all = all || record.session_line >= last_line;
+            if (record.session_line >= first_line && record.session_line <= last_line) {
+                lines.push_back(SessionLine{record.session_line, record.seq, record.version});
+            }
+            return Status{};
+        }));
+        from = upto;
+    }
+    if (!within && !all) {
+        return Error{Code::too_many,
+                     "the lines are not among the " + std::to_string(kSessionScanRecordsMax) +
+                         " records that are searched for them",
+                     "session_after=SEQ: the last seq that was acknowledged"};
+    }
     return lines;
 }
 

@@ -23,6 +23,9 @@ class LogImpl final : public Log {
 public:
     // Rows a page of a listing may have, and what one step asks the key index for.
     static constexpr std::size_t kPageRowsMax = 10'000;
+    // What one question for the lines of a session looks at.
+    static constexpr std::uint64_t kSessionScanRecordsMax = 200'000;
+    static constexpr std::uint64_t kSessionStepRecords = 4096;
 
     LogImpl(LogCore& core, Wal& wal, FileCatalog& catalog, Pipeline& pipeline, Flusher& flusher);
 

@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint64_t kMemoryCheckedFromBytes = 1U << 20U;
 // A frame, and the two of it that there are while it grows.
 constexpr std::uint64_t kFrameCopiesMax = 3;
+// Runs are asked so often while nobody waits for it; only then while everybody does.
+constexpr int kLookUpsOutsideMax = 3;
 
 void answer(WriteBatch::Prepared& prepared, WriteBatch& batch, WriteResult::Outcome outcome,
             const Error& error) {
@@ -35,6 +37,13 @@ void finish(std::unique_ptr<WriteBatch> batch) {
     auto done = std::move(batch->done);
     batch->prepared.reset();
     if (done) done(std::move(batch));
+}
+
+Error no_relief() {
+    return Error{
+        Code::backpressure,
+        "indexes or segments cannot be written, and what they would hold is waiting already",
+        "make room on the disk, or look at its errors, then try again"};
 }
 
 Error sync_failed_earlier() {
@@ -104,10 +113,8 @@ std::optional<Error> Pipeline::check_memory(const WriteBatch::Prepared& prepared
 std::optional<Error> Pipeline::refusal(const WriteBatch& batch, bool may_wait) const {
     if (failed()) return sync_failed_earlier();
     if (stopping_) return Error{Code::stopping, "the log is being closed", "try again later"};
-    if (held_back_ && !may_wait) {
-        return Error{Code::backpressure,
-                     "what was written cannot be put into indexes and segments fast enough",
-                     "make room on the disk, or look at its errors, then try again"};
+    if (held_back_ && (!may_wait || (lagging_ & relief_failed_) != 0)) {
+        return no_relief();
     }
     if (waiting_bytes_ + batch.prepared->bytes > queue_bytes_max_ && !waiting_.empty()) {
         return Error{Code::backpressure,
@@ -121,12 +128,17 @@ bool Pipeline::open_is_full() const {
     return open_->sealed || open_->bytes >= group_bytes_max_ || held_back_;
 }
 
+// A run was written since the look-up, or what it holds has left memory since then. A run is there
+// a little before that: the look-up may have been in between.
+bool Pipeline::look_up_is_stale(const WriteBatch& batch) const {
+    const LogCore& log = *logs_[static_cast<std::size_t>(batch.prepared->log)];
+    return batch.prepared->runs_generation != log.runs->generation() ||
+           batch.prepared->evictions != log.sequencer.memtable().evictions;
+}
+
 void Pipeline::judge(std::unique_ptr<WriteBatch> batch) noexcept {
     LogCore& log = *logs_[static_cast<std::size_t>(batch->prepared->log)];
-    if (batch->prepared->runs_generation != log.runs->generation() ||
-        batch->prepared->evictions != log.sequencer.memtable().evictions) {
-        // A run was written since the look-up, or what it holds has left memory since then. A run
-        // is there a little before that: the look-up may have been in between.
+    if (look_up_is_stale(*batch)) {
         const std::vector<bool> in_memory = known_in_memory(log, *batch);
         if (Status found = klog::look_up(*batch, *log.runs, in_memory); !found) {
             for (PreparedRecord& record : batch->prepared->records) {
@@ -142,7 +154,12 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
     if (!batch->prepared) batch->prepared = std::make_shared<WriteBatch::Prepared>();
     batch->prepared->log = log;
     prepare_batch(*batch, wal_.hash_key(), value_bytes_max_);
-    std::optional<Error> error = look_up_runs(*logs_[static_cast<std::size_t>(log)], *batch);
+    LogCore& core = *logs_[static_cast<std::size_t>(log)];
+    std::optional<Error> error = look_up_runs(core, *batch);
+    for (int looked = 1; !error && looked < kLookUpsOutsideMax; ++looked) {
+        if (!with_state([&]() KLOG_NO_ANALYSIS { return look_up_is_stale(*batch); })) break;
+        error = look_up_runs(core, *batch);
+    }
     if (!error) error = check_memory(*batch->prepared);
     const bool may_wait = !held_back_ || !relieve || relieve();
     bool leads = false;
@@ -154,8 +171,9 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
         } else {
             const bool may_lead = batch->may_lead;
             if (open_is_full() || !waiting_.empty()) {
-                waiting_bytes_ += batch->prepared->bytes;
+                const std::size_t bytes = batch->prepared->bytes;
                 waiting_.push_back(std::move(batch));
+                waiting_bytes_ += bytes;
             } else {
                 judge(std::move(batch));
             }
@@ -275,7 +293,7 @@ void Pipeline::publish(Group& group) {
     for (const auto& cell : wakes) cell->run();
 }
 
-Pipeline::Batches Pipeline::give_up(Group& group, const CommitResult& result) {
+Pipeline::Batches Pipeline::give_up(Group& group, const CommitResult& result) noexcept {
     Batches batches = std::move(group.batches);
     MutexLock lock(mutex_);
     // The open group was judged on top of this one.
@@ -360,6 +378,23 @@ void Pipeline::hold_back(Lagging what, bool hold) {
         }
     }
     if (leads) lead();
+}
+
+void Pipeline::relief(Lagging what, bool failed) {
+    std::deque<std::unique_ptr<WriteBatch>> refused;
+    {
+        MutexLock lock(mutex_);
+        const auto bit = static_cast<unsigned>(what);
+        relief_failed_ =
+            static_cast<std::uint8_t>(failed ? relief_failed_ | bit : relief_failed_ & ~bit);
+        if (!held_back_ || (lagging_ & relief_failed_) == 0) return;
+        refused.swap(waiting_);
+        waiting_bytes_ = 0;
+        for (const auto& batch : refused) {
+            answer(*batch->prepared, *batch, WriteResult::Outcome::refused, no_relief());
+        }
+    }
+    for (auto& batch : refused) finish(std::move(batch));
 }
 
 void Pipeline::release() {

@@ -67,6 +67,9 @@ public:
     // Batches wait while this is true for any of what lags behind.
     enum class Lagging : std::uint8_t { flusher = 1, sealer = 2 };
     void hold_back(Lagging what, bool hold) KLOG_EXCLUDES(mutex_);
+    // What the last try to relieve came to. While it failed nothing waits for the next one: batches
+    // that were held back, and those that come, are refused with backpressure.
+    void relief(Lagging what, bool failed) KLOG_EXCLUDES(mutex_);
     // Nothing is held back any more, whatever hold_back says: the log is about to be closed.
     void release() KLOG_EXCLUDES(mutex_);
 
@@ -91,6 +94,8 @@ private:
 
     [[nodiscard]] std::optional<Error> look_up_runs(LogCore& log, WriteBatch& batch)
         KLOG_EXCLUDES(mutex_);
+    // True: what was looked up may lack what has left memory since then.
+    [[nodiscard]] bool look_up_is_stale(const WriteBatch& batch) const KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::vector<bool> known_in_memory(LogCore& log, WriteBatch& batch) const
         KLOG_REQUIRES(mutex_);
     // These change what the log knows step by step: out of memory in between they end the process,
@@ -107,7 +112,10 @@ private:
     void commit_one() noexcept KLOG_EXCLUDES(mutex_);
     [[nodiscard]] CommitResult write(Group& group);
     void publish(Group& group) KLOG_EXCLUDES(mutex_);
-    [[nodiscard]] Batches give_up(Group& group, const CommitResult& result) KLOG_EXCLUDES(mutex_);
+    // Half of this would leave heads that nothing durable stands behind: out of memory within ends
+    // the process, and the next start finds what was acknowledged.
+    [[nodiscard]] Batches give_up(Group& group, const CommitResult& result) noexcept
+        KLOG_EXCLUDES(mutex_);
     // Leadership goes to the writer, or ends. True: this thread has to go on itself.
     [[nodiscard]] bool hand_on() KLOG_EXCLUDES(mutex_);
 
@@ -128,8 +136,9 @@ private:
     bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;  // … and it is the writer
     int writers_ KLOG_GUARDED_BY(mutex_) = 0;
     bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
-    std::atomic<bool> held_back_{false};                // changes under mutex_
-    std::uint8_t lagging_ KLOG_GUARDED_BY(mutex_) = 0;  // bits of Lagging
+    std::atomic<bool> held_back_{false};                      // changes under mutex_
+    std::uint8_t lagging_ KLOG_GUARDED_BY(mutex_) = 0;        // bits of Lagging
+    std::uint8_t relief_failed_ KLOG_GUARDED_BY(mutex_) = 0;  // bits, too
     bool released_ KLOG_GUARDED_BY(mutex_) = false;
     DurablePoint durable_point_;
 

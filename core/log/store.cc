@@ -94,6 +94,7 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
     });
     pipeline_->after_commit = [this] { after_commit(); };
     pipeline_->relieve = [this] {
+        if (!sealing_ && sealer_->seal_due()) static_cast<void>(seal_step({}));
         if (maintained_) return true;
         static_cast<void>(maintain_files());
         return false;
@@ -118,6 +119,9 @@ Status StoreImpl::seal_step(const std::stop_token& stop) {
     }
     const Status done = sealer_->step(stop);
     hold_back_unsealed();
+    if (done || done.error().code != Code::stopping) {
+        pipeline_->relief(Pipeline::Lagging::sealer, !done);
+    }
     return done;
 }
 
@@ -178,8 +182,15 @@ Status StoreImpl::maintain() {
     KLOG_TRY(maintain_files());
     while (sealer_->due()) KLOG_TRY(seal_step({}));
     KLOG_TRY(write_checkpoints());
-    if (unmarked_.exchange(false)) KLOG_TRY(pipeline_->mark_idle());
-    return {};
+    return unmarked_ ? mark_idle() : Status{};
+}
+
+// What is committed meanwhile sets unmarked_ again by itself.
+Status StoreImpl::mark_idle() {
+    unmarked_ = false;
+    Status marked = pipeline_->mark_idle();
+    if (!marked) unmarked_ = true;
+    return marked;
 }
 
 void StoreImpl::run_maintenance(std::stop_token stop) {
@@ -189,6 +200,7 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     constexpr milliseconds kStartGrace{50};
     maintained_ = true;
     bool failed = false;
+    bool full = false;
     {
         std::unique_lock lock(wake_mutex_);
         wake_.wait_for(lock, stop, kStartGrace, [this] { return woken_; });
@@ -196,20 +208,25 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     }
     while (!stop.stop_requested()) {
         if (work_due()) {
-            failed = !maintain_files().ok();
+            const Status done = maintain_files();
+            failed = !done.ok();
+            full = failed && done.error().code == Code::disk_full;
+            pipeline_->relief(Pipeline::Lagging::flusher, failed);
             // A checkpoint that is held back would wait for this thread, which is to relieve it.
             if (!failed && !pipeline_->held_back()) failed = !write_checkpoints().ok();
         }
         const std::uint64_t idle = env_.monotonic_micros() - pipeline_->last_commit_micros();
         const std::uint64_t mark_after = options_.idle_mark_ms * 1000;
         if (options_.idle_mark_ms != 0 && unmarked_ && idle >= mark_after) {
-            unmarked_ = false;
-            failed = !pipeline_->mark_idle().ok() || failed;
+            failed = !mark_idle().ok() || failed;
         }
         std::unique_lock lock(wake_mutex_);
         const auto woken = [this] { return woken_; };
         if (failed) {
-            wake_.wait_for(lock, stop, kRetry, woken);
+            // A full disk is not tried sooner, whoever calls: writes that are refused in a row must
+            // not wear it. Other failures are, since memory grows with each commit meanwhile.
+            wake_.wait_for(lock, stop, kRetry, [&] { return woken_ && !full; });
+            failed = full = false;
         } else if (unmarked_ && options_.idle_mark_ms != 0) {
             const std::uint64_t left = mark_after > idle ? (mark_after - idle) / 1000 + 1 : 1;
             wake_.wait_for(lock, stop, milliseconds(left), woken);

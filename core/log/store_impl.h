@@ -55,6 +55,7 @@ private:
     Status seal_step(const std::stop_token& stop);
     // Batches wait while more is unsealed than may be.
     void hold_back_unsealed();
+    Status mark_idle();
     // True: something other than the idle mark is due.
     [[nodiscard]] bool work_due() const;
     void after_commit();

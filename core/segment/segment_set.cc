@@ -51,6 +51,7 @@ public:
         : env_(env),
           seg_dir_(dir + "/" + kSegmentDirName),
           writer_(std::move(writer)),
+          newest_number_(state.number),
           state_(std::make_shared<const SegmentSetState>(std::move(state))) {}
 
     [[nodiscard]] std::shared_ptr<const SegmentSetState> state() const override {
@@ -59,22 +60,15 @@ public:
     }
 
     Status apply(SegmentSetState next) override {
-        if (poison_) {
-            return Error{Code::io,
-                         "an earlier edit of the set of segments may or may not be on disk, so "
-                         "none is made any more: " +
-                             poison_->message,
-                         "restart klog: it reads back what the disk holds"};
-        }
         const std::shared_ptr<const SegmentSetState> old = state();
         KLOG_TRY(check_follows(*old, next));
-        ++next.number;
+        next.number = newest_number_ + 1;
         KLOG_TRY(check_segment_set(next, Code::bug, "edit " + std::to_string(next.number)));
         const std::string bytes = encode_manifest(next, writer_);
         if (bytes.size() > kManifestBytesMax) {
             return Error{Code::too_many, "the set of segments would have too many of them", ""};
         }
-        KLOG_TRY(replace(bytes));
+        KLOG_TRY(replace(bytes, next.number));
         auto shared = std::make_shared<const SegmentSetState>(std::move(next));
         const MutexLock lock(mutex_);
         state_ = std::move(shared);
@@ -105,7 +99,7 @@ private:
         return {};
     }
 
-    Status replace(const std::string& bytes) {
+    Status replace(const std::string& bytes, std::uint64_t number) {
         const std::string temporary = seg_dir_ + "/" + kManifestTemporaryName;
         KLOG_TRY(env_.create_dirs(seg_dir_));
         KLOG_TRY_ASSIGN(const bool left_over, env_.exists(temporary));
@@ -117,14 +111,14 @@ private:
         }
         auto renamed = env_.rename(temporary, seg_dir_ + "/" + kManifestName);
         if (!renamed.ok() && renamed.error().code == Code::disk_full) return renamed;
+        newest_number_ = number;
         if (renamed.ok()) renamed = env_.sync_dir(seg_dir_);
         if (renamed.ok()) return {};
-        // Which of the two a crash leaves is not known from here on.
-        poison_ = renamed.error();
-        return Error{
-            Code::outcome_unknown,
-            "whether an edit of the set of segments counts is not known: " + poison_->message,
-            "restart klog: it reads back what the disk holds"};
+        // Which of the two a crash leaves is not known, until a later edit takes the place of both.
+        return Error{Code::outcome_unknown,
+                     "whether an edit of the set of segments counts is not known: " +
+                         renamed.error().message,
+                     "the next edit settles it, or a restart"};
     }
 
     Status write_temporary(const std::string& path, const std::string& bytes) {
@@ -136,7 +130,7 @@ private:
     Env& env_;
     const std::string seg_dir_;
     const std::string writer_;
-    std::optional<Error> poison_;  // of whoever calls apply()
+    std::uint64_t newest_number_;  // that may be on disk; of whoever calls apply()
 
     mutable Mutex mutex_;
     std::shared_ptr<const SegmentSetState> state_ KLOG_GUARDED_BY(mutex_);

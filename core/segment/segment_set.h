@@ -41,7 +41,7 @@ struct SegmentGarbage {
 };
 
 struct SegmentSetState {
-    std::uint64_t number = 0;  // rises by one with each edit; 0: nothing was ever sealed
+    std::uint64_t number = 0;  // rises with each edit; 0: nothing was ever sealed
     std::uint64_t epoch = 0;
     StoreUuid store_uuid{};
     HashKey hash_key{};
@@ -71,8 +71,8 @@ public:
     // returns, and only then is it what state() gives. The caller leaves `number` as it is in
     // state(). After disk_full and io the set is as it was. Errors: disk_full, io, too_many; bug
     // (ranges with holes, an edit that takes something back); outcome_unknown: the rename or its
-    // sync failed, so that a crash may leave either. Then the files that both name have to stay,
-    // and every later edit is refused with io until the next open.
+    // sync failed, so that a crash may leave either. Then state() is the old one, and the files
+    // that either of them names have to stay as they are until a later edit is durable.
     virtual Status apply(SegmentSetState next) = 0;
 };
 

@@ -14,6 +14,9 @@ constexpr std::size_t kSpares = 2;
 constexpr std::uint64_t kGrowth = 8;  // a full file is followed by one that is this much longer
 // Frames of a group are gathered into writes of about this size.
 constexpr std::size_t kGatherBytes = 4U << 20U;
+// On a full disk room is looked for at most so often, whoever asks: each try makes a file and
+// removes it again.
+constexpr std::uint64_t kRoomRetryMicros = 1'000'000;
 
 std::uint64_t padded(std::uint64_t bytes) {
     return (bytes + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
@@ -61,7 +64,9 @@ CommitResult WalImpl::commit(std::span<Frame* const> frames) {
         group_bytes += padded(frame->bytes.size());
         records = records || frame->header.type == FrameType::records;
     }
-    if (auto room = make_room(group_bytes); !room.ok()) return absent(std::move(room).error());
+    if (auto room = make_room_at_times(group_bytes); !room.ok()) {
+        return absent(std::move(room).error());
+    }
 
     std::uint64_t at = 0;
     std::uint32_t chain = 0;
@@ -144,6 +149,20 @@ CommitResult WalImpl::undo(std::span<Frame* const> frames, Error error) {
         frame->bytes.resize(kFrameHeaderBytes + std::size_t{frame->header.payload_bytes});
     }
     return absent(std::move(error));
+}
+
+Status WalImpl::make_room_at_times(std::uint64_t group_bytes) {
+    // Spares that were made since then clear no_room_; a smaller group may fit as it is.
+    if (refused_room_ && no_room_ && group_bytes >= refused_room_->bytes &&
+        env_.monotonic_micros() - refused_room_->at_micros < kRoomRetryMicros) {
+        return refused_room_->error;
+    }
+    refused_room_.reset();
+    Status made = make_room(group_bytes);
+    if (!made && made.error().code == Code::disk_full) {
+        refused_room_ = RefusedRoom{made.error(), group_bytes, env_.monotonic_micros()};
+    }
+    return made;
 }
 
 // Sees to it that the group fits into the live file, and that a crash behind it finds a spare

@@ -69,6 +69,7 @@ private:
     [[nodiscard]] std::optional<Error> refusal() const;
     CommitResult absent(Error error);
     Status make_room(std::uint64_t group_bytes);
+    Status make_room_at_times(std::uint64_t group_bytes);
     Status write_frames(std::span<Frame* const> frames);
     CommitResult undo(std::span<Frame* const> frames, Error error);
     CommitResult fail_for_good(Error error);
@@ -89,6 +90,12 @@ private:
     bool closed_ = false;
     bool mark_wanted_ = false;
     std::string gathered_;
+    struct RefusedRoom {
+        Error error;
+        std::uint64_t bytes = 0;
+        std::uint64_t at_micros = 0;
+    };
+    std::optional<RefusedRoom> refused_room_;  // the disk was full when it was last asked
     std::function<void(std::uint64_t)> file_closed_;
 
     SparePool spares_;

@@ -104,6 +104,7 @@ private:
                 if (const auto self = weak.lock()) self->answer(*shared);
             });
         };
+        exchange_->outcome_is_open();
         context_.log.append(std::move(batch));
     }
 

@@ -265,6 +265,7 @@ private:
                 self->answered(*unit);
             });
         };
+        exchange_->outcome_is_open();
         context_.log.append(std::move(batch));
     }
 
@@ -330,11 +331,11 @@ private:
         auto found = std::make_shared<std::vector<Log::SessionLine>>();
         exchange_->run_blocking(
             [self = shared_from_this(), unit, found] {
-                const auto& records = unit->batch->records;
-                auto lines = self->context_.log.session_lines(
-                    self->options_.session, records.front().line, records.back().line,
-                    self->options_.session_after);
-                // Without an answer the lines stay acknowledged as duplicates, with seq 0.
+                const auto [first, last] = lines_without_seq(*unit->batch);
+                auto lines = self->context_.log.session_lines(self->options_.session, first, last,
+                                                              self->options_.session_after);
+                // Without an answer (too far back, above all) the lines stay acknowledged as
+                // duplicates, with seq 0.
                 if (lines) *found = *std::move(lines);
             },
             [self = shared_from_this(), unit, found] {
@@ -352,6 +353,18 @@ private:
             }
         }
         return false;
+    }
+
+    static std::pair<std::uint64_t, std::uint64_t> lines_without_seq(const WriteBatch& batch) {
+        std::pair<std::uint64_t, std::uint64_t> lines{0, 0};
+        for (std::size_t i = 0; i < batch.results.size(); ++i) {
+            const WriteResult& result = batch.results[i];
+            if (result.outcome != WriteResult::Outcome::duplicate || result.seq.value != 0)
+                continue;
+            if (lines.first == 0) lines.first = batch.records[i].line;
+            lines.second = batch.records[i].line;
+        }
+        return lines;
     }
 
     static void fill_lines(WriteBatch& batch, const std::vector<Log::SessionLine>& found) {

@@ -38,19 +38,25 @@ Connection::~Connection() {
 }
 
 Status Connection::start(bool refused) {
-    auto watch = loop().watch(fd_, self());
-    if (!watch) {
-        drop();
-        return std::move(watch).error();
-    }
-    watch_ = *watch;
-    turn([&] {
-        enter_head();
-        if (refused) {
-            fail(503, Error{Code::backpressure, "the daemon has too many connections",
-                            "try again later"});
+    try {
+        auto watch = loop().watch(fd_, self());
+        if (!watch) {
+            drop();
+            return std::move(watch).error();
         }
-    });
+        watch_ = *watch;
+        turn([&] {
+            enter_head();
+            if (refused) {
+                fail(503, Error{Code::backpressure, "the daemon has too many connections",
+                                "try again later"});
+            }
+        });
+    } catch (const std::bad_alloc&) {
+        close_now();
+        drop();
+        return Error{Code::backpressure, "no memory for one more connection", ""};
+    }
     begin();
     return {};
 }
@@ -78,6 +84,7 @@ void Connection::on_events(std::uint32_t epoll_events) {
     armed_ = 0;
     if (phase_ == Phase::closed) return;
     // An error or the end shows in what is tried next.
+    if ((epoll_events & kTimerFired) != 0) turn([this] { on_timer(); });
     const bool ended = (epoll_events & (EPOLLERR | EPOLLHUP)) != 0;
     if (ended || (epoll_events & EPOLLIN) != 0) readable_ = true;
     if (ended || (epoll_events & EPOLLOUT) != 0) writable_ = true;
@@ -91,7 +98,11 @@ void Connection::turn(const std::function<void()>& work) {
     }
     in_turn_ = true;
     guarded(work);
-    settle();
+    try {
+        settle();
+    } catch (const std::bad_alloc&) {
+        close_now();  // not even its time-out can be set
+    }
     in_turn_ = false;
 }
 
@@ -102,21 +113,34 @@ void Connection::guarded(const std::function<void()>& work) {
     } catch (const std::bad_alloc&) {
         out_of_memory();
     } catch (const std::exception& exception) {
-        give_up({Code::bug, std::string("the request failed: ") + exception.what(), ""});
+        give_up(Code::bug, exception);
     }
 }
 
-void Connection::out_of_memory() {
-    give_up({Code::backpressure, "there is not enough memory for this request", ""});
+void Connection::out_of_memory() noexcept { give_up(Code::backpressure, std::bad_alloc()); }
+
+// An answer takes memory itself, and so does telling who waits: where there is none even for that
+// the connection just ends.
+void Connection::give_up(Code code, const std::exception& exception) noexcept {
+    try {
+        answer_failure(code, exception);
+    } catch (const std::exception&) {
+        close_now();
+    }
 }
 
-void Connection::give_up(const Error& error) {
-    if (phase_ == Phase::exchange && !exchange_->answered_ && !exchange_->streaming_) {
-        keep_alive_ = false;
-        exchange_->respond(problem(error));
-    } else {
+void Connection::answer_failure(Code code, const std::exception& exception) {
+    if (phase_ != Phase::exchange || exchange_->answered_ || exchange_->streaming_ ||
+        exchange_->outcome_open_) {
         peer_gone();
+        return;
     }
+    keep_alive_ = false;
+    Error error{Code::backpressure, "there is not enough memory for this request", ""};
+    if (code == Code::bug) {
+        error = Error{code, std::string("the request failed: ") + exception.what(), ""};
+    }
+    exchange_->respond(problem(error));
 }
 
 // True if the next step may hand something to the log, and so wait for the disk.
@@ -234,7 +258,7 @@ void Connection::arm_timer() {
     timer_at_ = deadline;
     timer_.expires_at(deadline);
     timer_.async_wait([connection = self()](const boost::system::error_code& error) {
-        if (!error) connection->post([connection] { connection->on_timer(); });
+        if (!error) connection->add_event(kTimerFired);
     });
 }
 
@@ -298,6 +322,10 @@ bool Connection::step_head() {
             read_deadline_ = std::chrono::steady_clock::now() + limits_.header_timeout;
         }
     }
+    if (ended_) {  // what is there will never be a whole head
+        close_now();
+        return true;
+    }
     if (!readable_) return false;
     receive_head();
     return true;
@@ -345,7 +373,7 @@ void Connection::dispatch(std::string_view head_bytes) {
     if (head.chunked) body_.set_chunked();
     if (head.request.content_length) body_.set_length(*head.request.content_length);
     continue_wanted_ = head.expect_continue;
-    keep_alive_ = head.keep_alive;
+    keep_alive_ = head.keep_alive && !(ended_ && in_.empty());
     watch_off_ = false;
     read_deadline_ = kNever;
     exchange_ = std::make_shared<ExchangeImpl>(self(), std::move(head));
@@ -411,7 +439,9 @@ void Connection::end_exchange() {
     const std::shared_ptr<ExchangeImpl> exchange = std::exchange(exchange_, nullptr);
     exchange->end();
     read_deadline_ = kNever;
-    if (!keep_alive_ || ended_ || core_->draining.load(std::memory_order_relaxed)) {
+    // A peer that sends no more may have sent the next request already.
+    if (!keep_alive_ || (ended_ && in_.empty()) ||
+        core_->draining.load(std::memory_order_relaxed)) {
         enter_linger();
     } else if (!body_.done()) {
         enter_skip_body();

@@ -33,7 +33,7 @@ public:
     Connection& operator=(const Connection&) = delete;
 
     // Before anybody else knows of it: serve it, or answer 503 and close where there are too many.
-    // Errors: io, where there is no room in epoll for one more.
+    // Errors: io, where there is no room in epoll for one more; backpressure without memory.
     Status start(bool refused);
     // From any thread.
     void begin_drain();
@@ -50,6 +50,8 @@ private:
     friend class ExchangeImpl;
     using TimePoint = std::chrono::steady_clock::time_point;
     static constexpr TimePoint kNever = TimePoint::max();
+    // Beside epoll's own events.
+    static constexpr std::uint32_t kTimerFired = 1U << 20U;
     // An unread body is read up to this size so that the connection can go on.
     static constexpr std::size_t kSkipBytesMax = 1024 * 1024;
     // For that, and for a peer to take the last answer and close.
@@ -77,8 +79,9 @@ private:
     [[nodiscard]] bool may_commit_next() const;
     bool try_step();
     bool step();
-    void out_of_memory();
-    void give_up(const Error& error);
+    void out_of_memory() noexcept;
+    void give_up(Code code, const std::exception& exception) noexcept;
+    void answer_failure(Code code, const std::exception& exception);
     bool send_out();
     void arm_waits();
     void arm_timer();
@@ -108,7 +111,7 @@ private:
     bool step_linger();
     void enter_linger();
     void peer_gone();
-    void close_now();
+    void close_now() noexcept;
     void count_response(int status);
 
     std::shared_ptr<ServerCore> core_;

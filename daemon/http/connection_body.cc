@@ -146,7 +146,7 @@ bool Connection::watch_peer() {
 // answer is tried while a stream, which may last, ends.
 bool Connection::on_end_of_input() {
     ended_ = true;
-    keep_alive_ = false;
+    if (in_.empty() || !body_.done()) keep_alive_ = false;
     pollfd state{fd_, 0, 0};
     const bool hung_up = ::poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)) != 0;
     if (hung_up || (tcp_ && exchange_ && exchange_->streaming_)) peer_gone();
@@ -246,7 +246,7 @@ void Connection::peer_gone() {
     close_now();
 }
 
-void Connection::close_now() {
+void Connection::close_now() noexcept {
     if (phase_ == Phase::closed) return;
     phase_ = Phase::closed;
     if (exchange_) {

@@ -80,6 +80,9 @@ public:
     // Calls back once unsent_bytes() <= bytes (later, also if that holds now) or the peer is gone.
     virtual void on_unsent_below(std::size_t bytes, std::function<void()> callback) = 0;
 
+    // From here on something may have been done that cannot be taken back: where the handler fails
+    // (out of memory) the connection ends without an answer, instead of with one that says no.
+    virtual void outcome_is_open() = 0;
     // Ends the connection at once.
     virtual void abort() = 0;
     // The peer is gone or the daemon is ending; called at most once. Set before anything waits.

@@ -23,6 +23,7 @@ public:
     void finish() override;
     [[nodiscard]] std::size_t unsent_bytes() const override;
     void on_unsent_below(std::size_t bytes, std::function<void()> callback) override;
+    void outcome_is_open() override { outcome_open_ = true; }
     void abort() override;
     void on_closed(std::function<void()> callback) override;
     [[nodiscard]] bool closed() const override { return closed_; }
@@ -47,6 +48,7 @@ private:
     bool mute_ = false;       // its body is not sent (HEAD, 204)
     bool over_ = false;       // the connection has gone on
     bool closed_ = false;     // the peer is gone or the daemon is ending
+    bool outcome_open_ = false;
 
     std::size_t body_bytes_max_ = 0;
     std::function<void(Result<BodyChunk>)> body_call_;

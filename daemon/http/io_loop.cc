@@ -56,7 +56,11 @@ void Strand::post(std::function<void()> work) {
     loop_.enqueue(shared_from_this());
 }
 
-void Strand::begin() {
+void Strand::add_event(std::uint32_t event) noexcept {
+    if (add_events(event)) loop_.enqueue(shared_from_this());
+}
+
+void Strand::begin() noexcept {
     {
         const MutexLock lock(mutex_);
         scheduled_ = !work_.empty() || events_ != 0;
@@ -139,9 +143,7 @@ void IoLoop::stop() {
     std::vector<std::shared_ptr<Strand>> left;  // end outside the lock
     {
         const MutexLock lock(mutex_);
-        left.assign(queue_.begin(), queue_.end());
-        queue_.clear();
-        depth_ = 0;
+        while (first_) left.push_back(pop());
         for (Slot& slot : slots_) {
             if (slot.strand) left.push_back(std::move(slot.strand));
         }
@@ -156,6 +158,7 @@ Result<IoLoop::Watch> IoLoop::watch(int fd, std::shared_ptr<Strand> strand) {
         if (free_slots_.empty()) {
             watch.slot = static_cast<std::uint32_t>(slots_.size());
             slots_.emplace_back();
+            if (free_slots_.capacity() < slots_.size()) free_slots_.reserve(slots_.capacity());
         } else {
             watch.slot = free_slots_.back();
             free_slots_.pop_back();
@@ -184,9 +187,10 @@ void IoLoop::unwatch(Watch watch, int fd) {
     if (fd >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
     std::shared_ptr<Strand> strand;  // ends outside the lock
     const MutexLock lock(mutex_);
+    if (watch.slot >= slots_.size()) return;
     Slot& slot = slots_[watch.slot];
     if (slot.generation != watch.generation) return;
-    strand = std::move(slot.strand);
+    strand = std::move(slot.strand);  // free_slots_ has room for each of slots_
     if (++slot.generation == 0) slot.generation = 1;
     free_slots_.push_back(watch.slot);
 }
@@ -202,14 +206,16 @@ bool IoLoop::others_wait() { return left_to_this_thread; }
 
 // An io thread that queues one strand takes it itself, as soon as it returns: that is sooner than
 // another thread would wake up. What comes on top is for others.
-void IoLoop::enqueue(std::shared_ptr<Strand> strand) {
+void IoLoop::enqueue(std::shared_ptr<Strand> strand) noexcept {
     {
         const MutexLock lock(mutex_);
         if (!stopping_) {
-            queue_.push_back(std::move(strand));
+            Strand* const last = strand.get();
+            (last_ == nullptr ? first_ : last_->behind_) = std::move(strand);
+            last_ = last;
             strand.reset();
+            ++depth_;
         }
-        depth_ = queue_.size();
     }
     if (strand) {
         strand->drop();
@@ -222,16 +228,22 @@ void IoLoop::enqueue(std::shared_ptr<Strand> strand) {
     }
 }
 
+std::shared_ptr<Strand> IoLoop::pop() {
+    std::shared_ptr<Strand> strand = std::move(first_);
+    first_ = std::move(strand->behind_);
+    if (!first_) last_ = nullptr;
+    --depth_;
+    return strand;
+}
+
 std::shared_ptr<Strand> IoLoop::next() {
     left_to_this_thread = false;
     if (depth_ == 0) return nullptr;
     const MutexLock lock(mutex_);
-    if (queue_.empty()) return nullptr;
-    std::shared_ptr<Strand> strand = std::move(queue_.front());
-    queue_.pop_front();
-    depth_ = queue_.size();
+    if (!first_) return nullptr;
+    std::shared_ptr<Strand> strand = pop();
     // Two calls may have woken only one thread.
-    if (!queue_.empty() && idle_ > 0) wake_one();
+    if (first_ && idle_ > 0) wake_one();
     return strand;
 }
 

@@ -11,7 +11,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -34,6 +33,7 @@ public:
     Strand& operator=(const Strand&) = delete;
 
     // From any thread, within any lock that no work takes: runs later, in the order of the calls.
+    // Without memory for it std::bad_alloc comes out, and nothing has changed.
     void post(std::function<void()> work) KLOG_EXCLUDES(mutex_);
     [[nodiscard]] bool running_in_this_thread() const;
 
@@ -41,7 +41,9 @@ protected:
     // On the strand. What may throw has to be caught within.
     virtual void run(const std::function<void()>& work) = 0;
     virtual void on_events(std::uint32_t epoll_events) = 0;
-    void begin() KLOG_EXCLUDES(mutex_);
+    void begin() noexcept KLOG_EXCLUDES(mutex_);
+    // From any thread: on_events() runs later. Takes no memory.
+    void add_event(std::uint32_t event) noexcept KLOG_EXCLUDES(mutex_);
     // What waits, and what is still posted, never runs.
     void drop() KLOG_EXCLUDES(mutex_);
     [[nodiscard]] IoLoop& loop() const { return loop_; }
@@ -54,6 +56,7 @@ private:
     void run_waiting() KLOG_EXCLUDES(mutex_);
 
     IoLoop& loop_;
+    std::shared_ptr<Strand> behind_;  // in the loop's queue, guarded by the loop's mutex
     Mutex mutex_;
     std::vector<std::function<void()>> work_ KLOG_GUARDED_BY(mutex_);
     std::uint32_t events_ KLOG_GUARDED_BY(mutex_) = 0;
@@ -97,7 +100,8 @@ private:
         std::uint32_t generation = 1;
     };
 
-    void enqueue(std::shared_ptr<Strand> strand) KLOG_EXCLUDES(mutex_);
+    void enqueue(std::shared_ptr<Strand> strand) noexcept KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] std::shared_ptr<Strand> pop() KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::shared_ptr<Strand> next() KLOG_EXCLUDES(mutex_);
     [[nodiscard]] std::shared_ptr<Strand> owner(Watch watch) KLOG_EXCLUDES(mutex_);
     [[nodiscard]] bool look(epoll_event& event);
@@ -112,9 +116,12 @@ private:
     std::atomic<bool> stopping_{false};
     std::atomic<bool> looking_{false};   // a thread looks before it sleeps
     std::atomic<unsigned> idle_{0};      // threads that sleep, or are about to
-    std::atomic<std::size_t> depth_{0};  // of queue_, to look at without the lock
+    std::atomic<std::size_t> depth_{0};  // of the queue, to look at without the lock
     Mutex mutex_;
-    std::deque<std::shared_ptr<Strand>> queue_ KLOG_GUARDED_BY(mutex_);
+    // A strand stands in the queue once at most, so they are linked to each other: to queue one
+    // takes no memory, and so cannot fail when its work was taken already.
+    std::shared_ptr<Strand> first_ KLOG_GUARDED_BY(mutex_);
+    Strand* last_ KLOG_GUARDED_BY(mutex_) = nullptr;
     std::vector<Slot> slots_ KLOG_GUARDED_BY(mutex_);
     std::vector<std::uint32_t> free_slots_ KLOG_GUARDED_BY(mutex_);
     std::vector<std::jthread> threads_;

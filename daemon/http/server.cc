@@ -62,7 +62,7 @@ public:
         try {
             accepting_ = std::jthread([core = core_] {
                 ask_for_short_turns();
-                core->io.run();
+                run_io(*core);
             });
         } catch (const std::system_error& error) {
             return Error{Code::io, std::string("cannot start a thread: ") + error.what(), ""};
@@ -114,9 +114,25 @@ private:
             ::close(fd);  // no memory for one more: as with too many of them
             return;
         }
-        core->add(connection);
-        // No room in epoll for one more is the same; the connection closes as it ends.
+        try {
+            core->add(connection);
+        } catch (const std::exception&) {
+            return;  // it closes as it ends
+        }
+        // No room in epoll for one more is the same.
         if (!connection->start(open >= most)) core->remove(connection.get());
+    }
+
+    // A timer that finds no memory for what it wanted is lost, and no more than that.
+    static void run_io(ServerCore& core) {
+        for (;;) {
+            try {
+                core.io.run();
+                return;
+            } catch (const std::bad_alloc&) {
+                continue;
+            }
+        }
     }
 
     void close_listeners() {

@@ -10,12 +10,12 @@ Markdown.
 """
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START_SECONDS = 60
@@ -66,15 +66,17 @@ def count(klog, group, warm_up, counted):
         out = os.path.join(folder, "callgrind.out")
         data = os.path.join(folder, "data")
         path = os.path.join(data, "klog.sock")
-        daemon = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--instr-atstart=no",
-             klog, "daemon", "--data-dir", data],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + START_SECONDS
-        while not os.path.exists(path):
-            if time.monotonic() > until or daemon.poll() is not None:
+        reads, writes = os.pipe()
+        with open(reads, "rb") as ready:
+            daemon = subprocess.Popen(
+                ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
+                 "--instr-atstart=no", klog, "daemon", "--data-dir", data,
+                 "--ready-fd", str(writes)],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=[writes])
+            os.close(writes)
+            # One that ends early closes its end.
+            if not select.select([ready], [], [], START_SECONDS)[0] or not ready.readline():
                 raise RuntimeError("the daemon did not start")
-            time.sleep(0.1)
         send_groups(path, group, warm_up)
         for switch, groups in (("on", counted), ("off", 0)):
             subprocess.run(["callgrind_control", "-i", switch, str(daemon.pid)], check=True,

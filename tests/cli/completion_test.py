@@ -62,6 +62,11 @@ class Answers(shelltest.Patient):
         self.assertEqual(self.candidates("config", ""), ["show"])
         self.assertEqual(self.candidates("get", "a", "b", "-o", "v"), ["value"])
 
+    def test_the_figures_of_bench(self):
+        listed = self.klog("bench", "--list").stdout.decode().split()
+        self.assertEqual(sorted(self.candidates("bench", "")), sorted(listed))
+        self.assertEqual(self.candidates("bench", "raw.1", "produce.256"), ["produce.256"])
+
     def test_what_the_shell_knows_itself(self):
         self.assertEqual(self.words("daemon", "--data-dir", ""), ([], [":folders"]))
         self.assertEqual(self.words("tail", "--cursor-file", ""), ([], [":files"]))

@@ -60,7 +60,7 @@ class Tail:
 
 def probe(daemon):
     """One round of calls that must not wait for the disk."""
-    for target in ("/livez", "/metrics", "/v1/head", "/v1/records?filter=a/>", "/v1/topics",
+    for target in ("/livez", "/readyz", "/metrics", "/v1/head", "/v1/records?filter=a/>", "/v1/topics",
                    "/v1/spaces/a/keys/k"):
         begun = time.monotonic()
         status, _, body = daemon.request("GET", target)

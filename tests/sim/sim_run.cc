@@ -66,6 +66,8 @@ bool SimRun::start() {
     }
     store_ = std::move(opened).value();
     if (store_->recovery().clean) ++counts_.clean_starts;
+    place_setting();
+    if (!ok()) return false;
     const std::uint64_t known = model_.head();
     std::string wrong = check_recovered(log(), model_);
     if (!wrong.empty() && !undisturbed()) {  // only what could be read counts
@@ -180,18 +182,41 @@ void SimRun::send() {
     batch->done = [this, sent](std::unique_ptr<WriteBatch> done) {
         --unanswered_;
         adopt_internal();
-        const std::size_t unknown = model_.unknown.size();
-        const std::uint64_t before = model_.head();
-        check(model_.answered(*sent, done->results));
-        counts_.unknown_records += model_.unknown.size() - unknown;
-        if (model_.head() == before) ++counts_.failed_batches;
-        note("answer " + std::to_string(before) + " to " + std::to_string(model_.head()));
+        if (!pending_setting_.empty()) return deferred_.push_back({sent, done->results});
+        judge({sent, done->results});
     };
     note("write " + std::to_string(sent->puts.size()));
     const bool outer = !std::exchange(busy_, true);
     log().append(std::move(batch));
     if (outer) busy_ = false;
     if (outer && unanswered_ != 0 && undisturbed()) check("a batch was not answered");
+}
+
+void SimRun::judge(const Answer& answer) {
+    const std::size_t unknown = model_.unknown.size();
+    const std::uint64_t before = model_.head();
+    check(model_.answered(*answer.sent, answer.results));
+    counts_.unknown_records += model_.unknown.size() - unknown;
+    if (model_.head() == before) ++counts_.failed_batches;
+    note("answer " + std::to_string(before) + " to " + std::to_string(model_.head()));
+}
+
+void SimRun::judge_deferred() {
+    for (const Answer& answer : std::exchange(deferred_, {})) {
+        adopt_internal();
+        judge(answer);
+    }
+}
+
+void SimRun::place_setting() {
+    if (pending_setting_.empty()) return;
+    adopt_internal();
+    if (!pending_setting_.empty()) {
+        if (undisturbed()) check("a setting that was acknowledged is lost");
+        return;
+    }
+    ++counts_.settings_placed;
+    judge_deferred();
 }
 
 void SimRun::on_call(SimCall call, const std::string& path) {
@@ -201,14 +226,10 @@ void SimRun::on_call(SimCall call, const std::string& path) {
     if (!dice_.chance(15)) return;
     nested_ = true;
     note("inside " + std::string(sim_call_name(call)));
-    const bool sends = dice_.chance(50);
-    if (!pending_setting_.empty()) {
-        // The model learns where a setting stands by reading it, which the power may be cut before;
-        // then it could not judge answers to what stands behind.
-    } else if (sends) {
+    if (dice_.chance(50)) {
         for (std::uint64_t left = dice_.between(1, 3); left > 0; --left) send();
         ++counts_.overlapped;
-    } else {
+    } else if (pending_setting_.empty()) {
         if (log().head().value != model_.head()) check("something is visible before its sync");
         check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
         if (!model_.heads().empty()) {
@@ -249,6 +270,9 @@ void SimRun::put_setting() {
     const Result<Seq> put = log().put_setting(name, value);
     busy_ = false;
     adopt_internal();
+    // The power was cut between its writing and its reading: the next start finds where it stands,
+    // and what the answers to what came behind it have to be.
+    if (put.ok() && !pending_setting_.empty() && env_.power_cut()) return;
     pending_setting_.clear();
     if (put.ok()) {
         if (log().setting(name) != value) check("a setting is not there at once");
@@ -260,6 +284,7 @@ void SimRun::put_setting() {
     } else if (undisturbed()) {
         check("a setting was refused: " + say(put.error()));
     }
+    judge_deferred();
 }
 
 void SimRun::turn_clock() {

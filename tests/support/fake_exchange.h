@@ -28,6 +28,7 @@ public:
     std::string written_;
     bool finished_ = false;
     bool aborted_ = false;
+    bool outcome_open_ = false;
     bool closed_ = false;
     std::size_t reads_ = 0;
     // While false, what was written counts as unsent.
@@ -149,6 +150,7 @@ public:
         below_.emplace_back(bytes, std::move(callback));
         check_unsent();
     }
+    void outcome_is_open() override { outcome_open_ = true; }
     void abort() override { aborted_ = true; }
     void on_closed(std::function<void()> callback) override { on_closed_ = std::move(callback); }
     [[nodiscard]] bool closed() const override { return closed_; }

@@ -2,6 +2,7 @@
 #ifndef KLOG_TESTS_SUPPORT_LOG_HELPERS_H
 #define KLOG_TESTS_SUPPORT_LOG_HELPERS_H
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -63,6 +64,12 @@ public:
     [[nodiscard]] bool answered() const {
         const std::lock_guard lock(state_->mutex);
         return state_->answers > 0;
+    }
+    // False: no answer within what any test waits for one.
+    [[nodiscard]] bool answered_in_time() const {
+        std::unique_lock lock(state_->mutex);
+        return state_->changed.wait_for(lock, std::chrono::seconds(30),
+                                        [&] { return state_->answers > 0; });
     }
     std::vector<WriteResult> wait() {
         std::unique_lock lock(state_->mutex);

@@ -24,8 +24,9 @@ struct SimCounts {
     std::uint64_t failed_batches = 0;
     std::uint64_t unknown_records = 0;
     std::uint64_t unknown_found = 0;
-    std::uint64_t overlapped = 0;  // batches judged while a group was being synced
-    std::uint64_t resumed = 0;     // work went on after faults without a start
+    std::uint64_t overlapped = 0;       // batches judged while a group was being synced
+    std::uint64_t settings_placed = 0;  // by the start after the power cut that hid them
+    std::uint64_t resumed = 0;          // work went on after faults without a start
     std::uint64_t records = 0;
     std::uint64_t faults = 0;  // calls of the disk that failed
     std::uint64_t files = 0;
@@ -92,6 +93,16 @@ private:
         if (undisturbed()) check(wrong);
     }
 
+    // An answer whose seqs stand behind a setting that could not be read yet.
+    struct Answer {
+        std::shared_ptr<SentBatch> sent;
+        std::vector<WriteResult> results;
+    };
+    void judge(const Answer& answer);
+    void judge_deferred();
+    // After a start: a setting that the power cut before it could be read.
+    void place_setting();
+
     // Settings and checkpoints are written by klog, between the producers' records.
     void adopt_internal();
     void maintain() {
@@ -123,6 +134,7 @@ private:
     std::unique_ptr<Store> store_;
     std::vector<Follower> followers_;
     std::string pending_setting_;
+    std::vector<Answer> deferred_;
     std::uint64_t unanswered_ = 0;
     bool faults_ = false;  // something may fail just now
     bool busy_ = false;    // a write is under way

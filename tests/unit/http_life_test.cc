@@ -83,6 +83,30 @@ TEST_CASE("http: a peer that closed its sending side still gets its answer") {
     }
 }
 
+TEST_CASE("http: a peer that sent two requests and closed its sending side gets both answers") {
+    for (const bool tcp : {false, true}) {
+        Routes routes;
+        std::shared_ptr<Exchange> waiting;
+        Event here;
+        routes.add("/later", [&](const std::shared_ptr<Exchange>& exchange) {
+            waiting = exchange;
+            here.set();
+        });
+        HttpFixture fixture({}, &routes);
+        RawHttp peer(tcp ? fixture.tcp_url : fixture.unix_url);
+        // Behind them half a head, which is nobody's.
+        REQUIRE(peer.send(get("/later") + get("/hello") + "GET /half HTTP/1.1\r\nHost"));
+        peer.close_sending();
+        REQUIRE(here.wait());
+        // By the time that it fires the end of input was seen.
+        waiting->post(
+            [&] { waiting->set_timer(20ms, [&] { waiting->respond(klog::test::text("late")); }); });
+        CHECK(peer.read().body == "late");
+        CHECK(peer.read().body == "hello");
+        CHECK(peer.wait_for_close());
+    }
+}
+
 TEST_CASE("http: work, timers and blocking work come back to the exchange") {
     Routes routes;
     routes.add("/work", [&](const std::shared_ptr<Exchange>& exchange) {

@@ -172,4 +172,25 @@ TEST_CASE("http: a request that runs out of memory is answered and costs no more
     CHECK(other.read().status == 200);
 }
 
+TEST_CASE("http: a request that fails when its outcome is open ends without an answer") {
+    Routes routes;
+    routes.add("/open", [](const std::shared_ptr<Exchange>& exchange) {
+        exchange->outcome_is_open();
+        throw std::bad_alloc();
+    });
+    routes.add("/open-later", [](const std::shared_ptr<Exchange>& exchange) {
+        exchange->outcome_is_open();
+        exchange->run_blocking([] { throw std::bad_alloc(); }, [] {});
+    });
+    HttpFixture fixture({}, &routes);
+    for (const char* path : {"/open", "/open-later"}) {
+        RawHttp peer(fixture.unix_url);
+        REQUIRE(peer.send(get(path)));
+        CHECK(peer.read().status == 0);
+    }
+    RawHttp other(fixture.unix_url);
+    REQUIRE(other.send(get("/hello")));
+    CHECK(other.read().status == 200);
+}
+
 TEST_SUITE_END();

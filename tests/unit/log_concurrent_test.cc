@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <semaphore>
 #include <set>
 #include <thread>
 
@@ -360,32 +361,141 @@ TEST_CASE("concurrent: a close answers what was taken and refuses the rest") {
     }
 }
 
-TEST_CASE("concurrent: a close answers what is held back, though no index can be written") {
-    SimEnv env(3);
+namespace {
+
+// A store on a simulated disk with a thread for its indexes, and none that commits.
+struct SlowIndexes {
+    SimEnv env{3};
     StoreOptions options;
-    options.dir = "/data";
-    options.memtable_bytes_max = 64 * 1024;
-    auto opened = Store::open(env, options);
-    REQUIRE(opened.ok());
-    Store& store = **opened;
-    Log& log = store.default_log();
-    REQUIRE(log.put_setting("n", "1").ok());
-    env.inject({.kinds = {SimCall::write}, .path_part = "/index/", .times = SimFault::kForever});
-    std::jthread maintenance(
-        [&store](std::stop_token stop) { store.run_maintenance(std::move(stop)); });
-    // Nobody but this thread commits, so what is not answered at once is held back.
-    std::optional<Pending> held;
-    for (int i = 0; i < 5000 && !held; ++i) {
-        std::vector<Put> puts;
-        for (int k = 0; k < 50; ++k) {
-            puts.push_back({.topic = "a/x", .key = std::to_string(i) + "-" + std::to_string(k)});
-        }
-        Pending pending(log, make_batch(puts));
-        if (!pending.answered()) held = pending;
+    std::unique_ptr<Store> store;
+    std::jthread maintenance;
+    int next = 0;
+
+    SlowIndexes() {
+        options.dir = "/data";
+        options.memtable_bytes_max = 64 * 1024;
+        auto opened = Store::open(env, options);
+        REQUIRE(opened.ok());
+        store = std::move(opened).value();
     }
-    REQUIRE(held);
-    CHECK_FALSE(store.close().ok());  // it says that the indexes are not there
-    CHECK(held->wait()[0].outcome == Outcome::written);
+    void lend() {
+        write_one(store->default_log(), {.topic = "a/x"});
+        const std::uint64_t before = store->stats().wal_bytes_written;
+        env.advance(options.idle_mark_ms * 1000 + 1);
+        maintenance =
+            std::jthread([this](std::stop_token stop) { store->run_maintenance(std::move(stop)); });
+        // Until it is there whoever writes does its work; its first idle mark tells.
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (store->stats().wal_bytes_written == before) {
+            REQUIRE(std::chrono::steady_clock::now() < until);
+            std::this_thread::yield();
+        }
+    }
+    Pending put_50() {
+        std::vector<Put> puts;
+        ++next;
+        for (int k = 0; k < 50; ++k) {
+            puts.push_back({.topic = "a/x", .key = std::to_string(next) + "-" + std::to_string(k)});
+        }
+        return {store->default_log(), make_batch(puts)};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("concurrent: a close answers what is held back, while indexes are being written") {
+    SlowIndexes f;
+    REQUIRE(f.store->default_log().put_setting("n", "1").ok());
+    // The writing of the second run hangs, and memory is full by then.
+    std::binary_semaphore begun[2] = {std::binary_semaphore{0}, std::binary_semaphore{0}};
+    std::counting_semaphore<2> go_on[2] = {std::counting_semaphore<2>{0},
+                                           std::counting_semaphore<2>{0}};
+    const auto let_go = [&](void*) {
+        for (auto& each : go_on) each.release();
+    };
+    const std::unique_ptr<void, decltype(let_go)> guard(&f, let_go);  // where an assertion fails
+    std::atomic<int> runs{0};
+    f.lend();
+    f.env.on_call([&](SimCall call, const std::string& path) {
+        if (call != SimCall::create || path.find("/index/1/") == std::string::npos) return;
+        const int run = runs++;
+        if (run > 1) return;
+        begun[run].release();
+        go_on[run].acquire();
+    });
+    while (runs == 0) REQUIRE(f.put_50().answered());
+    begun[0].acquire();
+    for (int i = 0; i < 200; ++i) REQUIRE(f.put_50().answered());
+    go_on[0].release();
+    begun[1].acquire();
+    // Nobody but this thread commits, so what is not answered at once is held back.
+    Pending held = f.put_50();
+    REQUIRE_FALSE(held.answered());
+    std::jthread closing([&] {
+        held.wait();
+        go_on[1].release();
+    });
+    CHECK(f.store->close().ok());
+    CHECK(held.wait()[0].outcome == Outcome::written);
+}
+
+TEST_CASE("concurrent: where no index can be written, writes are refused until one can") {
+    SlowIndexes f;
+    f.lend();
+    f.env.inject({.kinds = {SimCall::write}, .path_part = "/index/", .times = SimFault::kForever});
+    Outcome last = Outcome::written;
+    for (int i = 0; i < 5000 && last == Outcome::written; ++i) {
+        Pending pending = f.put_50();
+        REQUIRE(pending.answered_in_time());
+        const auto results = pending.wait();
+        last = results[0].outcome;
+        if (last != Outcome::written) CHECK(results[0].error->code == Code::backpressure);
+    }
+    REQUIRE(last == Outcome::refused);
+    f.env.clear_faults();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (last == Outcome::refused && std::chrono::steady_clock::now() < until) {
+        Pending pending = f.put_50();
+        REQUIRE(pending.answered_in_time());
+        last = pending.wait()[0].outcome;
+        std::this_thread::yield();
+    }
+    CHECK(last == Outcome::written);
+    CHECK(f.store->close().ok());
+}
+
+TEST_CASE("concurrent: on a full disk writes in a row do not make and remove files each") {
+    SlowIndexes f;
+    Log& log = f.store->default_log();
+    const std::string value(1000, 'v');
+    f.lend();
+    f.env.set_capacity(f.env.used_bytes());
+    Outcome last = Outcome::written;
+    for (int i = 0; i < 20'000 && last == Outcome::written; ++i) {
+        last = write_one(log, {.topic = "a/x", .value = value}).outcome;
+    }
+    REQUIRE(last == Outcome::refused);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const std::uint64_t before = f.env.calls(SimCall::remove);
+    constexpr int kWrites = 200;
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < kWrites; ++i) {
+        const WriteResult result = write_one(log, {.topic = "a/x", .value = value});
+        REQUIRE(result.outcome == Outcome::refused);
+        REQUIRE(result.error->code == Code::disk_full);
+    }
+    const auto seconds =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begun)
+            .count();
+    // The thread for files and the writes try once a second each; one of each may fall in between.
+    CHECK(f.env.calls(SimCall::remove) - before <=
+          2 * (static_cast<std::uint64_t>(seconds) + 1) + 2);
+    f.env.set_capacity(~0ULL);
+    while (last == Outcome::refused && std::chrono::steady_clock::now() < until) {
+        last = write_one(log, {.topic = "a/x", .value = value}).outcome;
+        std::this_thread::yield();
+    }
+    CHECK(last == Outcome::written);
 }
 
 TEST_CASE("concurrent: readers come and go while others write") {

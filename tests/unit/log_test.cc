@@ -6,6 +6,7 @@
 
 #include "env/sim_env.h"
 #include "log/live_tail.h"
+#include "log/log_impl.h"
 #include "support/log_helpers.h"
 
 using namespace klog;
@@ -196,6 +197,59 @@ TEST_CASE("log: lines of a session are written once") {
     f.crash();
     check(9);
     CHECK(read_all(f.log())->size() == 11);
+}
+
+TEST_CASE("log: lines of a session are looked for among so many records and no more") {
+    Fixture f;
+    auto stream = std::make_shared<WriteStream>();
+    stream->session.bytes.fill(9);
+    write(f.log(), {{"a/x", "", "1", "", {}, Kind::plain, 1}}, stream);
+    const std::vector<Put> others(5000, Put{"a/y"});
+    for (std::uint64_t i = 0; i < LogImpl::kSessionScanRecordsMax; i += others.size()) {
+        write(f.log(), others);
+    }
+    // Behind a seq that is known, these are the first so many; without one, the newest.
+    CHECK(f.log().session_lines(stream->session, 1, 1, Seq{}).error().code == Code::too_many);
+    CHECK_FALSE(f.log().session_lines(stream->session, 1, 1, Seq{}).error().hint.empty());
+    write(f.log(), {{"a/x", "", "2", "", {}, Kind::plain, 2}}, stream);
+    for (const Seq after : {Seq{}, Seq{1}, f.log().head()}) {
+        const auto found = f.log().session_lines(stream->session, 2, 2, after);
+        if (after == Seq{1}) {
+            CHECK(found.error().code == Code::too_many);
+            continue;
+        }
+        REQUIRE(found.ok());
+        CHECK(found->size() == (after == Seq{} ? 1 : 0));
+    }
+    const auto near = f.log().session_lines(stream->session, 2, 2, Seq{2});
+    REQUIRE(near.ok());
+    CHECK(near->size() == 1);
+}
+
+TEST_CASE("log: a page of topics is the same whatever its limit is") {
+    Fixture f;
+    std::vector<Put> puts;
+    for (int i = 0; i < 300; ++i) {
+        puts.push_back({"t/" + std::to_string(i) + (i % 50 == 7 ? "/rare" : "/usual")});
+    }
+    write(f.log(), puts);
+    for (const std::string filter : {"t/*/rare", "t/*/usual", "t/>"}) {
+        const auto all = f.log().topics(filter, "", 10'000);
+        REQUIRE(all.ok());
+        CHECK_FALSE(all->more);
+        for (const std::size_t limit : {1U, 2U, 5U, 6U, 299U}) {
+            std::vector<std::string> names;
+            for (bool more = true; more;) {
+                const auto page = f.log().topics(filter, names.empty() ? "" : names.back(), limit);
+                REQUIRE(page.ok());
+                CHECK(page->rows.size() <= limit);
+                for (const TopicRow& row : page->rows) names.push_back(row.topic);
+                more = page->more;
+            }
+            REQUIRE(names.size() == all->rows.size());
+            for (std::size_t i = 0; i < names.size(); ++i) CHECK(names[i] == all->rows[i].topic);
+        }
+    }
 }
 
 TEST_CASE("log: filters, keys and start points choose what is read") {

@@ -241,6 +241,19 @@ TEST_CASE("store: after a failed sync nothing is written, everything acknowledge
     life.must_hold();
 }
 
+TEST_CASE("store: an idle mark that could not be written is written later") {
+    Life life;
+    life.must_open();
+    REQUIRE(life.store->maintain().ok());
+    life.put({numbered(1)});
+    life.env.inject({.kinds = {SimCall::write}, .path_part = "/wal/", .code = Code::disk_full});
+    CHECK_FALSE(life.store->maintain().ok());
+    const std::uint64_t before = life.store->stats().wal_bytes_written;
+    CHECK(life.store->maintain().ok());
+    CHECK(life.store->stats().wal_bytes_written > before);
+    life.must_hold();
+}
+
 TEST_CASE("store: a refusal waits until what it reveals is durable") {
     Life life;
     life.must_open();
@@ -424,7 +437,9 @@ TEST_CASE("store: indexes that were rebuilt equal those that were maintained") {
         const std::unique_ptr<SimEnv> env = life.env.clone(1);
         WalOptions options;
         options.dir = "/data";
-        const auto wal = Wal::open(*env, options, {});
+        const auto set = SegmentSet::open(*env, options.dir, "test");
+        REQUIRE(set.ok());
+        const auto wal = Wal::open(*env, options, *(*set)->state());
         REQUIRE(wal.ok());
         const auto runs = RunSet::open(*env, "/data/index/1", wal->wal->store_uuid(), notices);
         REQUIRE(runs.ok());

@@ -264,7 +264,8 @@ public:
                                                         std::size_t limit) = 0;
 
     // Seq and version of the lines of a session in [first_line, last_line] that were written
-    // behind `after`. Reads the log.
+    // behind `after`. Reads at most 200,000 records: those behind `after`, or the newest ones where
+    // that is 0. Errors: too_many where the lines are not found among them; io, corrupt.
     struct SessionLine {
         std::uint64_t line = 0;
         Seq seq;
