@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "daemon/http/client.h"
+#include "segment/batch_decoder.h"
 
 namespace klog::cli::bench {
 namespace {
@@ -39,6 +40,33 @@ Result<std::size_t> read_lines(Client& client) {
     const std::size_t refused = some.find("\"code\":");
     if (refused != std::string::npos) return Error{Code::io, "refused: " + some, ""};
     return static_cast<std::size_t>(std::count(some.begin(), some.end(), '\n'));
+}
+
+struct Replayed {
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;  // of their values
+};
+
+Status take_frames(BatchDecoder& decoder, Replayed& replayed) {
+    BatchFrame frame;
+    for (;;) {
+        KLOG_TRY_ASSIGN(const bool more, decoder.next(frame));
+        if (!more) return {};
+        const BatchHeader& header = frame.header;
+        if (header.type == BatchType::error) {
+            KLOG_TRY_ASSIGN(const BatchProblem problem, decode_batch_problem(frame.payload));
+            return Error{Code::io, "the daemon broke off: " + problem.message, ""};
+        }
+        if (header.type != BatchType::records) continue;
+        RecordDecoder records(frame.payload, header.first_seq, header.base_time, header.count);
+        RecordView record;
+        for (;;) {
+            KLOG_TRY_ASSIGN(const bool another, records.next(record));
+            if (!another) break;
+            ++replayed.records;
+            replayed.bytes += record.value.size();
+        }
+    }
 }
 
 }  // namespace
@@ -128,6 +156,31 @@ Result<Figure> replay(const std::string& url) {
     }
     Figure figure;
     figure.value = static_cast<double>(lines) / seconds_since(start);
+    return figure;
+}
+
+Result<Figure> replay_framed(const std::string& url) {
+    KLOG_TRY_ASSIGN(const auto client, Client::connect(url, kLimit));
+    ClientRequest request;
+    request.target = "/v1/records?filter=bench/%3E";
+    request.headers.emplace_back("Accept", kBatchMediaType);
+    const auto start = Clock::now();
+    KLOG_TRY(client->send(request));
+    KLOG_TRY(expect_head(*client));
+    BatchDecoder decoder;
+    Replayed replayed;
+    while (!decoder.ended()) {
+        KLOG_TRY_ASSIGN(std::string some, client->read_body(kReadBytes, kLimit));
+        if (some.empty()) return Error{Code::io, "the answer ended too early", ""};
+        decoder.feed(std::move(some));
+        KLOG_TRY(take_frames(decoder, replayed));
+    }
+    // The daemon answers with all that it has, so that bytes and records fit each other.
+    if (replayed.bytes < replayed.records) {
+        return Error{Code::io, "the records of the answer hold nothing", ""};
+    }
+    Figure figure;
+    figure.value = static_cast<double>(replayed.records) / seconds_since(start);
     return figure;
 }
 

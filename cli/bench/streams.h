@@ -20,8 +20,10 @@ namespace klog::cli::bench {
 // after each pause. Microseconds.
 [[nodiscard]] Result<Figure> end_to_end(const std::string& url, std::size_t records,
                                         std::chrono::microseconds pause);
-// All of bench/> as NDJSON. Records a second.
+// All of bench/> as NDJSON, of which the lines are counted. Records a second.
 [[nodiscard]] Result<Figure> replay(const std::string& url);
+// The same in the framed form: checksums are checked, records decoded and counted.
+[[nodiscard]] Result<Figure> replay_framed(const std::string& url);
 
 }  // namespace klog::cli::bench
 

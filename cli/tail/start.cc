@@ -20,8 +20,13 @@ Error as_error(const Answer& answer) {
     return Error{known.value_or(Code::bad_request), problem.message, problem.hint};
 }
 
-// A question whose answer begins with the record that the tail will show first.
-Result<Start> probe(const Context& context, Target target) {
+// A question whose answer begins with the record that the tail will show first. `name` and `value`
+// say from where.
+Result<Start> probe(const Context& context, const TailOptions& options, std::string_view name,
+                    std::string_view value) {
+    Target target("/v1/records");
+    add_filters(target, options);
+    target.add(name, value).add_given("until", options.until);
     target.add("limit", "1").add("marks", "true");
     KLOG_TRY_ASSIGN(const auto client, dial(context));
     KLOG_TRY(client->send(make_request(context, "GET", target.text())));
@@ -32,6 +37,7 @@ Result<Start> probe(const Context& context, Target target) {
     if (!body) return read_error(std::move(body).error());
     if (head->status != 200) return as_error(Answer{head->status, head->content_type, *body});
     Start start;
+    start.read_to = parse_digits(head->header("klog-read-to").value_or(""));
     LineSplitter lines;
     bool found = false;
     lines.feed(*body, [&](std::string_view line) {
@@ -42,7 +48,7 @@ Result<Start> probe(const Context& context, Target target) {
         return false;
     });
     if (!found) {
-        start.cursor = parse_digits(head->header("klog-read-to").value_or("")).value_or(0);
+        start.cursor = start.read_to.value_or(0);
         start.from = "?";
     }
     return start;
@@ -84,6 +90,20 @@ Result<Point> parse_point(std::string_view option, const std::string& text) {
         "such as 1042, 2026-11-22T13:39:00Z or 5m"};
 }
 
+// What cannot be compared here, a time and a duration, the daemon compares by its own clock.
+Status check_order(const std::string& from, const std::string& until) {
+    if (from.empty() || until.empty() || from == "start" || from == "end") return {};
+    KLOG_TRY_ASSIGN(const Point first, parse_point("--from", from));
+    KLOG_TRY_ASSIGN(const Point last, parse_point("--until", until));
+    const bool wrong =
+        first.kind == last.kind && (first.kind == Point::Kind::seq    ? first.seq > last.seq
+                                    : first.kind == Point::Kind::time ? first.micros > last.micros
+                                                                      : first.micros < last.micros);
+    if (!wrong) return {};
+    return Error{Code::bad_option, "--from " + from + " lies after --until " + until,
+                 "--from " + until + " --until " + from};
+}
+
 void add_filters(Target& target, const TailOptions& options) {
     for (const std::string& filter : options.filters) target.add("filter", filter);
     for (const std::string& filter : options.nots) target.add("not", filter);
@@ -108,9 +128,7 @@ Result<Start> find_start(const Context& context, const TailOptions& options, boo
     }
     const bool from_end = options.from == "end" || (options.from.empty() && follow);
     if (!options.last.empty() && options.last != "0") {
-        Target target("/v1/records");
-        add_filters(target, options);
-        KLOG_TRY_ASSIGN(start, probe(context, target.add("last", options.last)));
+        KLOG_TRY_ASSIGN(start, probe(context, options, "last", options.last));
         start.from.clear();
         return start;
     }
@@ -124,9 +142,7 @@ Result<Start> find_start(const Context& context, const TailOptions& options, boo
         start.cursor = point.seq == 0 ? 0 : point.seq - 1;
         return start;
     }
-    Target target("/v1/records");
-    add_filters(target, options);
-    KLOG_TRY_ASSIGN(start, probe(context, target.add("from", options.from)));
+    KLOG_TRY_ASSIGN(start, probe(context, options, "from", options.from));
     // Nothing there yet: a time to come stays a time until its first record shows its seq.
     const bool keep = !start.from.empty() && point.kind == Point::Kind::time;
     start.from = keep ? options.from : "";

@@ -33,7 +33,8 @@ bool passes(int status) { return status == 429 || status == 503 || status == 408
 Tail::Tail(Context& context, const TailOptions& options)
     : context_(context),
       options_(options),
-      printer_(out_, context.output(), context.color(), record_style()) {}
+      mode_(context.output()),
+      printer_(out_, mode_, context.color(), record_style()) {}
 
 bool Tail::tells() const {
     return !context_.quiet && (context_.verbose || is_terminal(STDERR_FILENO));
@@ -57,6 +58,7 @@ Status Tail::check_options() {
     }
     if (options_.until.empty()) return {};
     KLOG_TRY_ASSIGN(until_, parse_point("--until", options_.until));
+    KLOG_TRY(check_order(options_.from, options_.until));
     // What lies before now is all there already.
     if (until_->kind == Point::Kind::ago) follow_ = false;
     return {};
@@ -79,6 +81,7 @@ Status Tail::begin() {
     }
     cursor_ = start.cursor;
     from_ = start.from;
+    if (!follow_) read_to_ = start.read_to;
     if (!options_.cursor_file.empty()) KLOG_TRY(cursor_file_.begin(cursor_));
     advise(context_, options_, start, follow_);
     contact_ = std::chrono::steady_clock::now();
@@ -166,8 +169,9 @@ Result<Tail::End> Tail::read_once() {
     }
     if (signals_.signal() != 0) return End::lost;
     caught_up_ = false;
-    lines_ = LineSplitter();
-    if (!client->send(make_request(context_, "GET", request_target()))) return End::lost;
+    http::ClientRequest request = make_request(context_, "GET", request_target());
+    request.headers.emplace_back("Accept", kBatchMediaType);
+    if (!client->send(request)) return End::lost;
     auto head = client->read_head(kSilenceMax);
     if (!head) {
         if (head.error().code == Code::not_klog) return std::move(head).error();
@@ -184,32 +188,106 @@ Result<Tail::End> Tail::read_once() {
     if (lost_told_) notice("connected again");
     lost_told_ = false;
     if (!follow_ && !read_to_) read_to_ = parse_digits(head->header("klog-read-to").value_or(""));
-    return read_lines(*client);
+    framed_ = head->content_type == kBatchMediaType;
+    frames_.emplace();
+    lines_ = LineSplitter();
+    return read_answer(*client);
 }
 
-Result<Tail::End> Tail::read_lines(http::Client& client) {
+Result<Tail::End> Tail::read_answer(http::Client& client) {
     while (true) {
-        const auto chunk = client.read_body(kReadBytes, kSilenceMax);
+        auto chunk = client.read_body(kReadBytes, kSilenceMax);
         if (!chunk) return End::lost;
         contact_ = std::chrono::steady_clock::now();
         if (chunk->empty()) return ended();
-        KLOG_TRY_ASSIGN(const End end, take(*chunk));
+        KLOG_TRY_ASSIGN(const End end, take(*std::move(chunk)));
         if (end != End::lost) return end;
         if (signals_.signal() != 0) return End::lost;
     }
 }
 
 // Everything that one read gave is printed and flushed at once. `lost` means: go on.
-Result<Tail::End> Tail::take(std::string_view chunk) {
+Result<Tail::End> Tail::take(std::string chunk) {
     const std::uint64_t before = cursor_;
-    lines_.feed(chunk, [this](std::string_view line) { return take_line(line); });
+    Status taken;
+    if (framed_) {
+        taken = take_frames(std::move(chunk));
+    } else {
+        lines_.feed(chunk, [this](std::string_view line) { return take_line(line); });
+    }
     KLOG_TRY_ASSIGN(const bool open, out_.flush());
     if (!open) {
         cursor_ = before;
         return End::closed_pipe;
     }
     if (cursor_ != before && !options_.cursor_file.empty()) KLOG_TRY(cursor_file_.set(cursor_));
-    return limit_reached() ? End::done : End::lost;
+    KLOG_TRY(std::move(taken));
+    return limit_reached() || refused_ ? End::done : End::lost;
+}
+
+Status Tail::take_frames(std::string chunk) {
+    frames_->feed(std::move(chunk));
+    BatchFrame frame;
+    while (!limit_reached() && !refused_) {
+        KLOG_TRY_ASSIGN(const bool more, frames_->next(frame));
+        if (!more) return {};
+        KLOG_TRY(take_frame(frame));
+    }
+    return {};
+}
+
+Status Tail::take_frame(const BatchFrame& frame) {
+    const BatchHeader& header = frame.header;
+    if (header.type == BatchType::mark) looked_at(header.first_seq.value);
+    if (header.type == BatchType::error) {
+        KLOG_TRY_ASSIGN(const BatchProblem said, decode_batch_problem(frame.payload));
+        std::string document = R"({"code":)";
+        json::append_quoted(document, said.code);
+        document += R"(,"detail":)";
+        json::append_quoted(document, said.message);
+        refused_ = report(read_problem(static_cast<int>(said.status), document + "}"));
+    }
+    if (header.type != BatchType::records) return {};
+    RecordDecoder records(frame.payload, header.first_seq, header.base_time, header.count);
+    RecordView record;
+    while (!limit_reached()) {
+        KLOG_TRY_ASSIGN(const bool more, records.next(record));
+        if (!more) return {};
+        show(record);
+        ++shown_;
+        cursor_ = record.seq.value;
+        from_.clear();
+    }
+    return {};
+}
+
+void Tail::show(const RecordView& record) {
+    switch (mode_) {
+        case OutputMode::ndjson:
+            json::append_record(out_.buffer(), record, times_);
+            return;
+        case OutputMode::value:
+            // A tombstone has none, but for one that was given a value.
+            if (record.value.empty() &&
+                (record.encoding == Encoding::json || record.kind == Kind::tombstone)) {
+                return;
+            }
+            out_.append(record.value);
+            out_.append("\n");
+            return;
+        case OutputMode::pretty:
+        case OutputMode::json:
+            line_.clear();
+            json::append_record(line_, record, times_);
+            line_.pop_back();
+            printer_.print(line_);
+            return;
+    }
+}
+
+void Tail::looked_at(std::uint64_t seq) {
+    cursor_ = std::max(cursor_, seq);
+    caught_up_ = true;
 }
 
 bool Tail::take_line(std::string_view line) {
@@ -217,9 +295,14 @@ bool Tail::take_line(std::string_view line) {
     if (line.starts_with("{\"mark\":")) {
         const auto mark = member(line, "mark");
         const auto seq = parse_digits(member(mark.value_or(""), "seq").value_or(""));
-        if (seq && *seq > cursor_) cursor_ = *seq;
-        caught_up_ = true;
+        looked_at(seq.value_or(0));
         return true;
+    }
+    if (line.starts_with("{\"error\":")) {  // the answer breaks off; no record begins so
+        const std::string_view error = member(line, "error").value_or("");
+        const auto status = parse_digits(member(error, "status").value_or(""));
+        refused_ = report(read_problem(static_cast<int>(status.value_or(0)), error));
+        return false;
     }
     printer_.print(line);
     ++shown_;

@@ -17,7 +17,9 @@
 #include "cli/request.h"
 #include "cli/signals.h"
 #include "cli/tail/cursor_file.h"
+#include "daemon/json/record_json.h"
 #include "klog/result.h"
+#include "segment/batch_decoder.h"
 
 namespace klog::cli {
 
@@ -45,6 +47,10 @@ struct Point {
 // Errors: bad_option, naming `option`.
 [[nodiscard]] Result<Point> parse_point(std::string_view option, const std::string& text);
 
+// --from and --until as they were given, or empty. Errors: bad_option where the first lies after
+// the second; equal is fine.
+Status check_order(const std::string& from, const std::string& until);
+
 // filter, not and key of a request.
 void add_filters(Target& target, const TailOptions& options);
 
@@ -57,6 +63,8 @@ struct Start {
     std::uint64_t cursor = 0;  // a seq that counts as seen
     // Set where the start is a time to come: the cursor alone would start too early.
     std::string from;
+    // How far the log went when the start was looked up: there a tail that does not follow ends.
+    std::optional<std::uint64_t> read_to;
 };
 // Finds the cursor of --from, --after and -n (from what is there now), so that everything later,
 // a lost connection too, goes on from a seq. Errors: as ask(), and what the daemon says.
@@ -81,9 +89,13 @@ private:
     [[nodiscard]] Result<int> read_on();
     // One connection. A refusal is printed, and its exit code is in refused_.
     [[nodiscard]] Result<End> read_once();
-    [[nodiscard]] Result<End> read_lines(http::Client& client);
-    [[nodiscard]] Result<End> take(std::string_view chunk);
+    [[nodiscard]] Result<End> read_answer(http::Client& client);
+    [[nodiscard]] Result<End> take(std::string chunk);
     bool take_line(std::string_view line);
+    Status take_frames(std::string chunk);
+    Status take_frame(const BatchFrame& frame);
+    void show(const RecordView& record);
+    void looked_at(std::uint64_t seq);
     [[nodiscard]] Result<End> ended();
     [[nodiscard]] std::string request_target() const;
     // Waits before the next try. False: out of time, or a signal came.
@@ -98,9 +110,14 @@ private:
     std::optional<Point> until_;
     std::optional<std::uint64_t> read_to_;  // where a tail that does not follow ends
 
+    const OutputMode mode_;
     Output out_;
     LinePrinter printer_;
+    bool framed_ = false;  // this answer comes in frames; older daemons know lines alone
+    std::optional<BatchDecoder> frames_;
     LineSplitter lines_;
+    std::string line_;  // a record that is printed otherwise than it comes
+    json::TimeCache times_;
     CursorFile cursor_file_;
     std::uint64_t cursor_ = 0;
     std::string from_;

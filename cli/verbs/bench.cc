@@ -239,6 +239,9 @@ private:
     Status reading() {
         KLOG_TRY_ASSIGN([[maybe_unused]] const double replayed,
                         take("replay", "records/s", [&] { return bench::replay(url_); }));
+        KLOG_TRY_ASSIGN(
+            [[maybe_unused]] const double framed,
+            take("replay.framed", "records/s", [&] { return bench::replay_framed(url_); }));
         KLOG_TRY_ASSIGN([[maybe_unused]] const double tailed, take("tail.pipe", "records/s", [&] {
                             return bench::tail_pipe(url_, folder_.path());
                         }));

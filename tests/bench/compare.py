@@ -37,6 +37,7 @@ ROWS = [
     ("one.64.expect", "the same with `expect`", "/s"),
     ("end-to-end", "producer to tail, one record each 5 ms", "us"),
     ("replay", "replay as NDJSON", "/s"),
+    ("replay.framed", "replay in frames", "/s"),
     ("tail.pipe", "`klog tail` into a pipe", "/s"),
     ("get.1", "newest record of a key", "us"),
     ("start", "start to first ack", "us"),

@@ -5,7 +5,7 @@ import unittest
 
 import klogtest
 
-VERBS = ["daemon", "run", "produce", "tail", "get", "history", "keys", "topics", "head", "verify",
+VERBS = ["daemon", "run", "produce", "tail", "get", "history", "keys", "topics", "head", "count", "verify",
          "doctor", "bench", "config", "completion", "version", "help"]
 
 
@@ -15,7 +15,7 @@ class Args(klogtest.Case):
     def test_unknown_verbs_are_usage_errors_with_the_nearest_one(self):
         text = self.problem("prodcue", "a", code=2, says="usage: there is no verb \"prodcue\"")
         self.assertIn("hint: klog produce\n", text)
-        for later in ["count", "consumer", "wait", "state", "purge"]:
+        for later in ["compact", "consumer", "wait", "state", "purge"]:
             self.problem(later, code=2, says="usage: there is no verb")
 
     def test_no_verb_is_a_usage_error(self):

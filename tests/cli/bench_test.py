@@ -14,7 +14,7 @@ from daemontest import KLOG, LIMIT_SECONDS, Place, wait_until  # noqa: E402
 # All that a plain run takes, in its order.
 FIGURES = """raw.1 produce.1 raw.256 produce.256 raw.1024 produce.1024 produce.unbounded
 produce.pipe one.1 one.1.expect one.32 one.32.expect one.64 one.64.expect raw.paced end-to-end replay
-tail.pipe get.1 one-shot start memory.idle memory.million idle-tails""".split()
+replay.framed tail.pipe get.1 one-shot start memory.idle memory.million idle-tails""".split()
 
 
 class BenchTest(unittest.TestCase):
@@ -47,7 +47,7 @@ class BenchTest(unittest.TestCase):
                              "idle-tails")
         names = [figure["figure"] for figure in taken]
         self.assertEqual(names, [name for name in FIGURES if name in names])
-        self.assertEqual(len(names), 11 if memory == "memory" else 10)
+        self.assertEqual(len(names), 12 if memory == "memory" else 11)
         for figure in taken:
             if figure["figure"] != "idle-tails":
                 self.assertGreater(figure["value"], 0, figure)

@@ -77,7 +77,7 @@ class Answers(shelltest.Patient):
         for topic in ["orders/1/created", "orders/1/paid", "orders/20/created", "orders",
                       "orders-old/1", "notes"]:
             self.produce(topic, 1)
-        for verb in ["tail", "produce", "topics", "head"]:
+        for verb in ["tail", "produce", "topics", "head", "count"]:
             self.assertEqual(self.candidates(verb, ""),
                              ["notes", "orders", "orders-old/", "orders/"], verb)
         self.assertEqual(self.candidates("tail", "orders/"), ["orders/1/", "orders/20/"])
@@ -114,6 +114,7 @@ class Answers(shelltest.Patient):
         self.assertEqual(self.candidates("get", "--", "orders", "-"), ["--odd"])
         self.assertEqual(self.candidates("keys", "orders", "--prefix", "b"), ["b1"])
         self.assertEqual(self.candidates("tail", "orders/", "--key", "b"), ["b1"])
+        self.assertEqual(self.candidates("count", "orders/", "--key", "b"), ["b1"])
         self.assertEqual(self.candidates("produce", "orders/b1/paid", "--key=b"), ["--key=b1"])
         self.assertEqual(self.candidates("get", "orders", "a1", ""), [])
 

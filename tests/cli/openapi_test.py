@@ -29,6 +29,7 @@ from schema_check import Mismatch, check, resolve  # noqa: E402
 PLAIN_HEADERS = {"content-type", "content-length", "transfer-encoding", "date", "connection",
                  "server", "cache-control", "x-content-type-options", "allow", "vary"}
 JSON, LINES, BYTES = "application/json", "application/x-ndjson", "application/octet-stream"
+FRAMES = "application/vnd.klog.batch"
 # Values that need more than one file of a new log, so that an old one can be damaged.
 LARGE_BYTES, LARGE_VALUES = 200_000, 40
 
@@ -89,6 +90,9 @@ class Answers:
         elif kind == LINES:
             for line in text.splitlines():
                 check(self.document, schema, json.loads(line))
+        elif kind == FRAMES:
+            check(self.document, schema, "")
+            assert text.startswith(b"KBAT"), text[:20]
         else:
             check(self.document, schema, text.decode())
 
@@ -199,7 +203,8 @@ def reads(answers, daemon):
                    "/v1/count", "/v1/count?filter=a/>&not=a/c&after=1&until=9&key=k",
                    "/v1/openapi.json", "/livez", "/readyz", "/metrics"):
         answers.call(daemon, "GET", target)
-    answers.call(daemon, "GET", "/v1/records?limit=1", headers={"Accept": "text/event-stream"})
+    for accept in ("text/event-stream", FRAMES, f"text/event-stream, {FRAMES}"):  # 200, 200, 406
+        answers.call(daemon, "GET", "/v1/records?limit=1", headers={"Accept": accept})
 
 
 def mistakes(answers, daemon):

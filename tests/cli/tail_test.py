@@ -4,7 +4,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 import unittest
 
 import klogtest
@@ -110,6 +112,124 @@ class Tail(klogtest.Case):
         self.assertEqual(self.klog("tail", "orders", "notes", "--no-follow", "-q").stderr, b"")
         done = self.klog("tail", "--after", "100000", "--no-follow")
         self.assertIn(b"lies ahead of the head", done.stderr)
+
+
+    def test_starts_behind_the_end(self):
+        for first, last in (("3", "2"), ("2026-11-24T00:00:01Z", "2026-11-24T00:00:00Z"),
+                            ("1m", "1h"), ("1m", "2026-01-01T00:00:00Z"),
+                            ("9999-01-01T00:00:00Z", "1h")):
+            for more in (["--no-follow"], ["-f"], ["--no-follow", "--cursor-file", "new"]):
+                text = self.problem("tail", "--from", first, "--until", last, *more, code=2,
+                                    says="bad_option: ")
+                self.assertIn("lies after", text)
+                self.assertIn("hint: ", text)
+        self.assertEqual(self.values("--from", "2", "--until", "2"), [10])
+        time = self.lines("tail", "--no-follow")[2]["time"]
+        self.assertIn(2, self.values("--from", time, "--until", time))
+        self.assertEqual(self.values("--from", "1h", "--until", "1h"), [])
+        self.assertEqual(self.values("--after", "3", "--until", "2"), [], "seen already")
+
+    def test_the_last_ones_up_to_somewhere(self):
+        self.assertEqual(self.values("-n", "2", "--until", "4", "--no-follow"), [2, 20])
+        self.assertEqual(self.values("orders/+/paid", "-n", "1", "--until", "3"), [10])
+        time = self.lines("tail", "--no-follow")[4]["time"]
+        self.assertEqual(self.values("orders/*/created", "-n", "1", "--until", time), [3])
+
+    def test_a_cursor_ahead_of_the_head(self):
+        head = int(self.klog("head").stdout)
+        done = self.klog("tail", "--after", str(head + 2), "--no-follow")
+        self.assertEqual((done.stdout, done.stderr.decode()),
+                         (b"", f"klog: the cursor {head + 2} lies ahead of the head, which is {head}; "
+                               "there is nothing to show\n"))
+        process = self.start("tail", "--after", str(head + 2), "-o", "value", "--limit", "1")
+        told = klogtest.Reader(process.stderr).line()
+        self.assertTrue(told.endswith(b"; waiting"), told)
+        for n in range(100, 104):
+            self.produce("notes/x", n)
+        self.assertEqual(klogtest.Reader(process.stdout).line(), b"102")
+        self.assertEqual(process.wait(klogtest.LIMIT_S), 0)
+
+
+class Forms(klogtest.Case):
+    """Frames, and the lines of a daemon that knows no frames."""
+
+    def test_values_of_every_kind(self):
+        self.produce("a/x", {"n": 1}, "-k", "k", "-H", "h=v", "--id", "i")
+        self.klog("produce", "a/x", "--raw", "-", input=b"\x00\xff")
+        self.klog("produce", "a/x", "--raw", "-", input=b"")
+        self.klog("produce", "a/x", "-k", "k", "--tombstone")
+        self.produce("a/\u00e9", 'x"')
+        _, body = klogtest.http_get(self.daemon, "/v1/records").split(b"\r\n\r\n", 1)
+        lines = self.klog("tail", "--no-follow").stdout
+        self.assertEqual(len(lines.splitlines()), 5)
+        for line in lines.splitlines():
+            self.assertIn(line + b"\n", body)
+        self.assertEqual(json.loads(self.klog("tail", "--no-follow", "-o", "json").stdout),
+                         [json.loads(line) for line in lines.splitlines()])
+        self.assertEqual(self.klog("tail", "--no-follow", "-o", "value").stdout,
+                         b'{"n": 1}\n\x00\xff\n\n"x\\""\n')
+
+    def serve(self, kind, *bodies):
+        """A daemon that answers reads so, one connection each, and then is gone."""
+        path = os.path.join(self.directory, "fake.sock")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(klogtest.LIMIT_S)
+        asked = []
+
+        def run():
+            for status, body in bodies:
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(65536).decode())
+                    connection.sendall(b"HTTP/1.1 %d X\r\nContent-Type: %s\r\nKlog-Read-To: 2\r\n"
+                                       b"Content-Length: %d\r\n\r\n" % (status, kind, len(body)) + body)
+            listener.close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.url = "unix://" + path
+        return asked
+
+    def test_a_daemon_that_knows_no_frames(self):
+        lines = b'{"seq":1,"topic":"a","value":1}\n{"seq":2,"topic":"a","value":2}\n'
+        asked = self.serve(b"application/x-ndjson", (200, lines + b'{"mark":{"seq":2}}\n'))
+        self.assertEqual(self.klog("tail", "--no-follow", "-q").stdout, lines)
+        self.assertIn("Accept: application/vnd.klog.batch\r\n", asked[0])
+
+    def test_an_answer_that_breaks_off_is_an_error_and_no_record(self):
+        line = b'{"seq":1,"topic":"a","value":1}\n'
+        error = b'{"error":{"status":500,"code":"corrupt","detail":"a block is bad"}}\n'
+        self.serve(b"application/x-ndjson", (200, line + error))
+        done = self.klog("tail", "--no-follow", "-q", code=74)
+        self.assertEqual((done.stdout, done.stderr), (line, b"klog: corrupt: a block is bad\n"))
+
+    def test_frames_that_are_damaged(self):
+        self.serve(b"application/vnd.klog.batch", (200, b"KBAX" + bytes(60)))
+        self.problem("tail", "--no-follow", "-q", code=74, says="corrupt: ")
+
+    def test_damage_in_the_log(self):
+        """What is sound comes first; then what is wrong, and 74."""
+        self.daemon.stop()
+        self.daemon = klogtest.Daemon(self.directory, ephemeral=False)
+        self.addCleanup(self.daemon.stop)
+        self.url = self.daemon.url
+        value = json.dumps("x" * 100_000)
+        self.klog("produce", "a/x", "-q", input="\n".join([value] * 100) + "\n")
+        folder = os.path.join(self.daemon.data_dir, "wal")
+        path = next(p for p in (os.path.join(folder, n) for n in sorted(os.listdir(folder)))
+                    if p.endswith(".wal") and os.path.getsize(p) > 2_500_000)
+        with open(path, "r+b") as file:
+            file.seek(2_000_000)  # behind what the first step reads, before what memory holds
+            file.write(b"!")
+        done = self.klog("tail", "--no-follow", "-q", code=74)
+        self.assertIn(b"klog: corrupt: ", done.stderr)
+        self.assertIn(os.path.basename(path).encode(), done.stderr)
+        shown = [json.loads(line)["seq"] for line in done.stdout.splitlines()]
+        self.assertEqual(shown, list(range(1, len(shown) + 1)))
+        self.assertGreater(len(shown), 2)
 
 
 class CursorFile(klogtest.Case):

@@ -89,6 +89,51 @@ TEST_CASE("api read: parameters that are wrong are refused") {
     CHECK(body_of(*near)["hint"] == "did you mean 'filter'?");
 }
 
+TEST_CASE("api read: a start behind the end is a mistake, a cursor behind it is not") {
+    ReadFixture api;
+    for (const char* wrong :
+         {"from=3&until=2", "from=2026-11-22T13:39:01Z&until=2026-11-22T13:39:00Z",
+          "from=1m&until=1h", "from=59m&until=2026-11-22T13:39:00Z",
+          "from=2026-11-22T13:39:00Z&until=1d"}) {
+        const auto exchange = api.get(std::string("/v1/records?") + wrong);
+        CAPTURE(std::string(wrong));
+        REQUIRE(exchange->status() == 400);
+        CHECK(body_of(*exchange)["code"] == "bad_option");
+    }
+    const auto told = api.get("/v1/records?from=3&until=2");
+    CHECK(body_of(*told)["detail"] == "'from' (3) lies after 'until' (2)");
+    CHECK(api.seqs("from=3&until=3") == Seqs{3});
+    CHECK(api.seqs("from=1h&until=1h").size() <= 4);
+    CHECK(api.seqs("after=2&until=2").empty());
+    CHECK(api.seqs("after=3&until=2").empty());
+    CHECK(api.seqs("from=3&until=1h").size() <= 2);  // a seq and a time cannot be compared
+}
+
+TEST_CASE("api count: filters, keys and ranges, in steps") {
+    ReadFixture api;
+    const auto count = [&](const std::string& query) {
+        const auto exchange = api.get("/v1/count?" + query);
+        CAPTURE(query);
+        REQUIRE(exchange->status() == 200);
+        return body_of(*exchange)["count"].get<int>();
+    };
+    for (const bool disk : {false, true}) {
+        api.log().disk_reads_ = disk;
+        api.log().scan_step_ = disk ? 1 : 1000;
+        CHECK(count("") == 4);
+        CHECK(count("filter=orders/>&not=orders/2/created") == 2);
+        CHECK(count("key=1") == 3);
+        CHECK(count("after=1&until=3") == 2);
+        CHECK(count("after=9") == 0);
+    }
+    CHECK(api.log().readers_ == 0);
+    api.log().read_error_ = Error{Code::corrupt, "a frame is damaged", {}};
+    CHECK(api.get("/v1/count")->status() == 500);
+    CHECK(api.get("/v1/count?from=1")->status() == 400);
+    CHECK(body_of(*api.get("/v1/count?filter=a+b"))["hint"].get<std::string>().find("%2B") !=
+          std::string::npos);
+}
+
 TEST_CASE("api read: marks tell how far was looked, unless the limit cut the answer short") {
     ReadFixture api;
     const auto last = [&](const std::string& query) {
@@ -98,6 +143,8 @@ TEST_CASE("api read: marks tell how far was looked, unless the limit cut the ans
           nlohmann::json::parse(R"({"mark":{"seq":4,"head":true}})"));
     CHECK(last("marks=true&until=2") == nlohmann::json::parse(R"({"mark":{"seq":2}})"));
     CHECK(last("marks=true&limit=2")["seq"] == 2);
+    // A cursor ahead of the head is not the newest seq.
+    CHECK(last("marks=true&after=9") == nlohmann::json::parse(R"({"mark":{"seq":9}})"));
 }
 
 TEST_CASE("api read: a follower gets what comes, and ends at its limit") {

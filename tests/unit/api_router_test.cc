@@ -13,8 +13,8 @@ using namespace klog::test;
 
 TEST_CASE("api router: unknown paths and methods") {
     ApiFixture api;
-    for (const char* path : {"/", "/v1", "/v2/records", "/v1/records/", "/v1/counts", "/v1/spaces/a",
-                             "/v1/spaces/a/keys/k/state", "/livez/x"}) {
+    for (const char* path : {"/", "/v1", "/v2/records", "/v1/records/", "/v1/counts",
+                             "/v1/spaces/a", "/v1/spaces/a/keys/k/state", "/livez/x"}) {
         CAPTURE(std::string(path));
         CHECK(api.get(path)->status() == 404);
     }

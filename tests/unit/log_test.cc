@@ -1,6 +1,7 @@
 // The log over the simulated disk, one thread.
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <map>
 
 #include "env/sim_env.h"
@@ -294,9 +295,59 @@ TEST_CASE("log: filters, keys and start points choose what is read") {
     options.from.time = tenth->view.time;
     options.until_time = Time{tenth->view.time.micros + 2'500'000};
     CHECK(read(options) == std::vector<std::uint64_t>{10, 11, 12});
+    // A time that lies behind is a seq: where the read ends is known at once, for followers too.
+    options.follow = true;
+    CHECK((*f.log().read(options))->end_at() == Seq{12});
+    options.follow = false;
+    options.from = {ReadFrom::Form::last, {}, {}, 2};
+    CHECK(read(options) == std::vector<std::uint64_t>{11, 12});
+    CHECK((*f.log().read(options))->end_at() == Seq{12});
+    options.until_time = Time{std::numeric_limits<std::int64_t>::max()};
+    CHECK(read(options) == std::vector<std::uint64_t>{49, 50});
+    options.until_time = Time{0};
+    CHECK(read(options).empty());
     CHECK(*f.log().head("orders/*/new") == Seq{49});
     CHECK(*f.log().head("nothing/>") == Seq{0});
     CHECK(f.log().head() == Seq{50});
+}
+
+TEST_CASE("log: a count is what a read would give, in as many steps as it takes") {
+    Fixture f;
+    for (int i = 1; i <= 300; ++i) {
+        const std::string n = std::to_string(i);
+        f.env.advance(1'000'000);
+        Put put{"orders/" + n + (i % 2 == 0 ? "/done" : "/new"), std::to_string(i % 7),
+                "\"" + std::string(20'000, 'x') + "\""};
+        if (i % 10 == 0) put.kind = Kind::tombstone;
+        write_one(f.log(), put);
+    }
+    CountOptions options;
+    CHECK(*f.log().count(options) == 300);
+    const auto counter = f.log().counter(options);
+    std::size_t steps = 1;
+    while (!*(*counter)->step()) ++steps;
+    CHECK(steps >= 3);
+    CHECK((*counter)->records() == 300);
+    options.filters = {"orders/*/done"};
+    CHECK(*f.log().count(options) == 150);
+    options.not_filters = {"orders/2*/>"};
+    CHECK(*f.log().count(options) == 94);
+    options = {};
+    options.key = "3";
+    CHECK(*f.log().count(options) == 43);
+    options = {};
+    options.after = Seq{100};
+    options.until_seq = Seq{250};
+    CHECK(*f.log().count(options) == 150);
+    options.until_seq = Seq{100};
+    CHECK(*f.log().count(options) == 0);
+    options.until_seq = Seq{1000};
+    CHECK(*f.log().count(options) == 200);
+    options = {};
+    options.until_time = f.log().get("orders", "3", Version{2})->view.time;
+    CHECK(*f.log().count(options) == 10);
+    options.filters = {"a//b"};
+    CHECK(f.log().count(options).error().code == Code::bad_filter);
 }
 
 TEST_CASE("log: a follower sees what is written, and only what matches") {
