@@ -36,7 +36,8 @@ struct FreeDecompressDictionary {
 
 // Room for the work of one thread; nothing in it outlives a call.
 ZSTD_DCtx* decompressor() {
-    thread_local const std::unique_ptr<ZSTD_DCtx, FreeDecompressor> context(ZSTD_createDCtx());
+    thread_local std::unique_ptr<ZSTD_DCtx, FreeDecompressor> context;
+    if (context == nullptr) context.reset(ZSTD_createDCtx());
     KLOG_ASSERT(context != nullptr);
     return context.get();
 }

@@ -169,7 +169,7 @@ Status SegmentWriterImpl::close_block() {
         if (stats_.payload_bytes >= options_.training_bytes) return end_training();
         return {};
     }
-    const Status written = write_block(open_, payload_);
+    Status written = write_block(open_, payload_);
     payload_.clear();
     return written;
 }

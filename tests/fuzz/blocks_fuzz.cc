@@ -97,8 +97,9 @@ void table(Input in) {
 }
 
 void root(Input in) {
+    const std::uint64_t before = in.number(2);
     const std::string_view bytes = in.rest();
-    const auto decoded = decode_root(bytes, bytes.size() + 5'000, "f");
+    const auto decoded = decode_root(bytes, bytes.size() + before, "f");
     require(decoded.ok() || !decoded.error().message.empty(), "a refusal says why");
 }
 

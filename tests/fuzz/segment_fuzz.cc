@@ -1,5 +1,5 @@
-// A segment of which somebody changed parts and mended all checksums: whatever a reader is asked, it
-// answers or refuses. Without a change it answers as it should.
+// A segment of which somebody changed parts and mended all checksums: whatever a reader is asked,
+// it answers or refuses. Without a change it answers as it should.
 #include <algorithm>
 #include <iterator>
 #include <string>

@@ -365,6 +365,8 @@ TEST_CASE("segment: every failing call ends in its error, and so does everything
         record.value.resize(250);
         for (char& c : record.value) c = static_cast<char>(random());
     }
+    SegmentWriterOptions options;
+    options.dictionary_bytes_max = 0;  // blocks are written at once
     for (const Code code : {Code::io, Code::disk_full}) {
         for (std::uint64_t skip = 0;; ++skip) {
             SimEnv env(1);
@@ -372,7 +374,7 @@ TEST_CASE("segment: every failing call ends in its error, and so does everything
             env.inject({.kinds = {SimCall::exists, SimCall::create, SimCall::write, SimCall::sync},
                         .skip = skip,
                         .code = code});
-            auto writer = SegmentWriter::create(env, kSegmentPath, test_identity(), {});
+            auto writer = SegmentWriter::create(env, kSegmentPath, test_identity(), options);
             Status status;
             if (writer.ok()) {
                 for (const OwnRecord& record : history) {

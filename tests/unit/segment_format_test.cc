@@ -40,8 +40,8 @@ History segment_golden_history() {
         const std::string topic =
             i % 40 == 0 ? "$klog/test" : "shop/" + std::to_string(i % 7) + "/orders";
         const std::string value = fmt::format(
-            R"({{"n":{},"text":"the quick brown fox jumps over the lazy dog","more":{}}})", i * 7919,
-            i * i * 104729);
+            R"({{"n":{},"text":"the quick brown fox jumps over the lazy dog","more":{}}})",
+            i * 7919, i * i * 104729);
         OwnRecord made = own(golden_record(10 + i * 2, topic, value));
         made.fields.has_key = i % 3 != 0;
         if (made.fields.has_key) {
@@ -117,13 +117,14 @@ std::string dump_segment(SegmentReader& reader, const SegmentRoot& root) {
                 .ok());
     const HashKey& key = root.stats.hash_key;
     for (const char* name : {"o-1", "o-2", "o-16"}) {
-        out += fmt::format("key shop {} blocks {}\n", name,
-                           numbers(reader.blocks_of_entity(entity_hash(key, "shop", name)).value()));
+        out +=
+            fmt::format("key shop {} blocks {}\n", name,
+                        numbers(reader.blocks_of_entity(entity_hash(key, "shop", name)).value()));
     }
     out += fmt::format(
         "id request-5 blocks {}\n",
-        numbers(reader.blocks_of_id(id_hash(key, "shop/5/orders", true, "o-5", "request-5"))
-                    .value()));
+        numbers(
+            reader.blocks_of_id(id_hash(key, "shop/5/orders", true, "o-5", "request-5")).value()));
     const SegmentLineage lineage = reader.lineage().value();
     out += fmt::format("lineage wal {}-{} inputs {}\n", lineage.wal_first, lineage.wal_last,
                        fmt::join(lineage.inputs, " "));
@@ -136,8 +137,7 @@ std::string dump_segment(SegmentReader& reader, const SegmentRoot& root) {
 TEST_CASE("segment format: the golden file is what is encoded today, however zstd packs it") {
     SimEnv env(1);
     REQUIRE(env.create_dirs("/seg").ok());
-    auto writer =
-        SegmentWriter::create(env, "/seg/g", golden_identity(), golden_options()).value();
+    auto writer = SegmentWriter::create(env, "/seg/g", golden_identity(), golden_options()).value();
     const History history = segment_golden_history();
     for (const OwnRecord& record : history) REQUIRE(writer->add(record.view()).ok());
     SegmentLineage lineage;
