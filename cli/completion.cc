@@ -67,6 +67,7 @@ const std::vector<std::string>& figures() {
         "raw.paced",
         "end-to-end",
         "replay",
+        "replay.framed",
         "tail.pipe",
         "get.1",
         "one-shot",

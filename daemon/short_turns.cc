@@ -45,8 +45,8 @@ void ask_for_short_turns() {
 
 void yield_to_others() {
     // On Linux a thread has a priority of its own. A wish, too.
-    static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)),
-                                    kYieldingNice));
+    static_cast<void>(
+        ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kYieldingNice));
 }
 
 }  // namespace klog

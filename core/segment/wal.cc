@@ -259,8 +259,8 @@ Status WalImpl::forget_sealed(const SealedUpto& sealed) {
 }
 
 // Removing a file of 64 MiB takes 10 to 80 ms on ext4. The commits beside it were not slower than
-// the disk's syncs vary by themselves; cutting the file piece by piece first made no difference, and
-// would take it away from readers that have it open.
+// the disk's syncs vary by themselves; cutting the file piece by piece first made no difference,
+// and would take it away from readers that have it open.
 Status WalImpl::drop_sealed(const SealedUpto& sealed) {
     KLOG_TRY(forget_sealed(sealed));
     std::vector<std::string> paths;
