@@ -16,7 +16,7 @@ constexpr std::uint64_t kGrowth = 8;  // a full file is followed by one that is 
 constexpr std::size_t kGatherBytes = 4U << 20U;
 // On a full disk room is looked for at most so often, whoever asks: each try makes a file and
 // removes it again.
-constexpr std::uint64_t kRoomRetryMicros = 1'000'000;
+constexpr std::uint64_t kRoomRetryMicros = 100'000;
 
 std::uint64_t padded(std::uint64_t bytes) {
     return (bytes + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;

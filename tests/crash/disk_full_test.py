@@ -183,7 +183,7 @@ class DiskFull(unittest.TestCase):
             self.write_until_full()
             self.check_reads()
         self.disk.make_room()
-        # Room is looked for once a second.
+        # Room is looked for every tenth of a second, by the maintenance once a second.
         daemontest.wait_until(lambda: self.write()[0] == 201, "a write that finds room", 10)
         self.check_reads()
         self.assertEqual(daemon.stop(), 0, daemon.log())
