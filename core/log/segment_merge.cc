@@ -7,6 +7,9 @@
 namespace klog {
 namespace {
 
+// Holds the dictionary of an input, ready to use, and a page of its index.
+constexpr std::uint64_t kCacheBytes = 2U << 20U;
+
 // Segments up to this size are of the lowest class; each further class is kFanIn times as large.
 constexpr std::uint64_t kSmallestClassBytes = 256 * 1024;
 
@@ -45,8 +48,7 @@ SegmentMerge::SegmentMerge(Env& env, std::vector<SegmentCatalog::Segment> inputs
     : env_(env), inputs_(std::move(inputs)), path_(std::move(path)), identity_(identity) {}
 
 Status SegmentMerge::copy_block() {
-    SegmentReader& reader = *inputs_[input_].reader;
-    KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader.block(block_, 0));
+    KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader_->block(block_, 0));
     const FrameHeader& header = frame->header;
     RecordDecoder decoder(frame->payload(), header.first_seq, header.base_time, header.count);
     RecordView record;
@@ -63,9 +65,16 @@ Result<bool> SegmentMerge::step() {
     }
     const std::uint64_t upto = writer_->payload_bytes() + kStepBytes;
     while (input_ < inputs_.size()) {
-        if (block_ == inputs_[input_].reader->blocks()) {
+        if (!reader_) {
+            // With a cache of its own: what a merge passes through is not what readers want.
+            KLOG_TRY_ASSIGN(
+                reader_, SegmentReader::open(env_, inputs_[input_].reader->path(),
+                                             &inputs_[input_].entry, PageCache::make(kCacheBytes)));
+        }
+        if (block_ == reader_->blocks()) {
             ++input_;
             block_ = 0;
+            reader_.reset();
             continue;
         }
         if (writer_->payload_bytes() >= upto) return false;

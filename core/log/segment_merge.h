@@ -54,6 +54,7 @@ private:
     const std::string path_;
     const SegmentIdentity identity_;
     std::unique_ptr<SegmentWriter> writer_;
+    std::shared_ptr<SegmentReader> reader_;  // of the input at hand
     std::size_t input_ = 0;
     std::uint32_t block_ = 0;
     SegmentEntry output_;

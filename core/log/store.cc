@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/memory.h"
 #include "log/store_impl.h"
 
 namespace klog {
@@ -246,11 +247,13 @@ void StoreImpl::run_sealer(std::stop_token stop) {
     constexpr std::uint64_t kBusyMicros = 100'000;
     constexpr std::uint64_t kMergeShare = 4;
     sealing_ = true;
+    bool worked = false;  // since it was idle last
     while (!stop.stop_requested()) {
         microseconds pause{0};
         bool idle = false;
         const bool sealing = sealer_->seal_due();
         if (sealing || sealer_->merge_due()) {
+            worked = true;
             const std::uint64_t began = env_.monotonic_micros();
             const Status done = seal_step(stop);
             const std::uint64_t ended = env_.monotonic_micros();
@@ -264,6 +267,10 @@ void StoreImpl::run_sealer(std::stop_token stop) {
             idle = true;
         }
         if (!idle && pause.count() == 0) continue;
+        if (idle && worked) {
+            give_memory_back();
+            worked = false;
+        }
         std::unique_lock lock(wake_mutex_);
         const auto woken = [this] { return sealer_woken_; };
         if (idle) {

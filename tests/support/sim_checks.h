@@ -192,6 +192,7 @@ inline std::string check_topics(Log& log, const ModelLog& model, const std::stri
                                 std::size_t limit) {
     std::string after;
     std::uint64_t newest = 0;
+    std::uint64_t records = 0;
     auto expected = model.topics().begin();
     const auto skip = [&] {
         while (expected != model.topics().end() && !naive::matches(filter, expected->first)) {
@@ -210,6 +211,7 @@ inline std::string check_topics(Log& log, const ModelLog& model, const std::stri
                        std::to_string(row.records) + " records";
             }
             newest = std::max(newest, row.last_seq.value);
+            records += row.records;
             after = row.topic;
             ++expected;
         }
@@ -219,7 +221,12 @@ inline std::string check_topics(Log& log, const ModelLog& model, const std::stri
     if (expected != model.topics().end()) return "topics lacks " + expected->first;
     const auto head = log.head(filter);
     if (!head.ok()) return "head of a filter: " + say(head.error());
-    return head->value == newest ? "" : "the head of " + filter + " is wrong";
+    if (head->value != newest) return "the head of " + filter + " is wrong";
+    CountOptions all_of;
+    all_of.filters = {filter};
+    const auto count = log.count(all_of);
+    if (!count.ok()) return "count: " + say(count.error());
+    return *count == records ? "" : "the count of " + filter + " is " + std::to_string(*count);
 }
 
 inline std::string check_listings(Log& log, const ModelLog& model, SimDice& dice) {

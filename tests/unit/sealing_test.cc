@@ -109,6 +109,16 @@ struct Fixture {
         }
         return wanted;
     }
+    std::uint64_t count(const std::vector<std::string>& filters, std::uint64_t after,
+                        std::uint64_t until) {
+        CountOptions options_of_count;
+        options_of_count.filters = filters;
+        options_of_count.after = Seq{after};
+        options_of_count.until_seq = Seq{until};
+        const auto records = log().count(options_of_count);
+        REQUIRE_MESSAGE(records.ok(), records.error().message);
+        return *records;
+    }
     void check_reads() {
         for (const std::vector<std::string>& filters :
              std::vector<std::vector<std::string>>{{">"},
@@ -123,6 +133,17 @@ struct Fixture {
             const auto got = read_all(log(), read);
             REQUIRE_MESSAGE(got.ok(), got.error().message);
             CHECK(*got == expected(read));
+            CHECK(count(filters, 0, ~0ULL) == got->size());
+        }
+        // Ranges that begin and end within a segment, a file, and between them.
+        for (std::uint64_t after = 0; after <= written.size(); after += 331) {
+            for (std::uint64_t until = after; until <= written.size(); until += 577) {
+                std::uint64_t wanted = 0;
+                for (std::uint64_t seq = after + 1; seq <= until; ++seq) {
+                    if (naive::matches("orders/*/new", written[seq - 1].topic)) ++wanted;
+                }
+                REQUIRE(count({"orders/*/new"}, after, until) == wanted);
+            }
         }
         ReadOptions of_key;
         of_key.filters = {"orders/#"};
