@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/memory.h"
 #include "daemon/api/api.h"
 #include "daemon/http/server.h"
 #include "daemon/process_dirs.h"
@@ -109,6 +110,7 @@ private:
     [[nodiscard]] std::string own_socket() const { return data_dir_ + "/klog.sock"; }
 
     Status open_store() {
+        share_heaps();
         StoreOptions options;
         options.dir = data_dir_;
         options.value_bytes_max = options_.value_bytes_max;

@@ -10,4 +10,11 @@ void give_memory_back() {
 #endif
 }
 
+void share_heaps() {
+#ifdef __GLIBC__
+    constexpr int kHeaps = 2;
+    static_cast<void>(mallopt(M_ARENA_MAX, kHeaps));
+#endif
+}
+
 }  // namespace klog

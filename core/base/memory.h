@@ -1,4 +1,4 @@
-// What the allocator keeps for later, given back to the operating system.
+// How much memory the allocator keeps for later.
 #ifndef KLOG_BASE_MEMORY_H
 #define KLOG_BASE_MEMORY_H
 
@@ -7,6 +7,11 @@ namespace klog {
 // After work that needed much memory for a short time. Takes some milliseconds, during which other
 // threads may wait for memory. Does nothing where the C library has no such call.
 void give_memory_back();
+
+// Lets the threads of this process share two heaps, where glibc gives each thread its own: what one
+// thread has freed then serves the others. (A daemon after a million records: 18 MB instead of 45.)
+// Before the first other thread starts.
+void share_heaps();
 
 }  // namespace klog
 
