@@ -219,10 +219,14 @@ class Forms(klogtest.Case):
         value = json.dumps("x" * 100_000)
         self.klog("produce", "a/x", "-q", input="\n".join([value] * 70) + "\n")  # less than is sealed
         folder = os.path.join(self.daemon.data_dir, "wal")
-        path = next(p for p in (os.path.join(folder, n) for n in sorted(os.listdir(folder)))
-                    if p.endswith(".wal") and os.path.getsize(p) > 2_500_000)
+        at = 2_400_000  # behind what the first step reads, before what memory holds
+        for name in sorted(name for name in os.listdir(folder) if name.endswith(".wal")):
+            path = os.path.join(folder, name)
+            if at < os.path.getsize(path):
+                break
+            at -= os.path.getsize(path)
         with open(path, "r+b") as file:
-            file.seek(1_250_000)  # behind what the first step reads, before what memory holds
+            file.seek(at)
             file.write(b"!")
         done = self.klog("tail", "--no-follow", "-q", code=74)
         self.assertIn(b"klog: corrupt: ", done.stderr)
