@@ -54,6 +54,7 @@ std::uint64_t Sealer::lag_bytes() const {
 
 Status Sealer::step(const std::stop_token& stop) {
     MutexLock lock(mutex_);
+    if (follow_due_) KLOG_TRY(follow());
     const std::vector<WalFileInfo> files = chosen_files();
     if (files.empty()) return merge_step();
     Status sealed = seal(files, stop);
@@ -71,10 +72,7 @@ Status Sealer::seal(const std::vector<WalFileInfo>& files, const std::stop_token
     const WalFileInfo& last = files.back();
     next.sealed = SealedUpto{last.header.wal_id, last.end, last.chain};
     next.settings_checkpoint = last.header.settings_checkpoint;
-    // From here on the files are void. Readers find the segments before they lose the files.
-    KLOG_TRY(apply(std::move(next)));
-    catalog_.drop_sealed(last.header.wal_id);
-    return wal_.drop_sealed(set_.state()->sealed);
+    return apply(std::move(next));
 }
 
 Status Sealer::add_frame(const Frame& frame, Writers& writers) {
@@ -150,7 +148,7 @@ void Sealer::start_merge() {
 }
 
 Status Sealer::merge_step() {
-    if (!merge_) start_merge();
+    if (!merge_ && !merging_over_) start_merge();
     if (!merge_) {
         merge_due_ = false;
         return {};
@@ -158,8 +156,13 @@ Status Sealer::merge_step() {
     Result<bool> done = merge_->step();
     if (done.ok() && !done.value()) return {};
     const std::unique_ptr<SegmentMerge> merge = std::move(merge_);
-    if (!done.ok()) return std::move(done).error();
-    return finish_merge(*merge);
+    if (done.ok()) return finish_merge(*merge);
+    if (done.error().code == Code::corrupt) {
+        // Reading it again would find the same; reads of that range say so.
+        merging_over_ = true;
+        merge_due_ = false;
+    }
+    return std::move(done).error();
 }
 
 Status Sealer::finish_merge(const SegmentMerge& merge) {
@@ -191,9 +194,19 @@ SegmentSetState Sealer::next_state() const {
 
 Status Sealer::apply(SegmentSetState next) {
     KLOG_TRY(set_.apply(std::move(next)));
-    KLOG_TRY(segments_.follow(*set_.state()));
-    merge_due_ = merge_ != nullptr || merge_possible();
-    return {};
+    follow_due_ = true;
+    return follow();
+}
+
+// Readers find the segments before they lose the files.
+Status Sealer::follow() {
+    const std::shared_ptr<const SegmentSetState> state = set_.state();
+    KLOG_TRY(segments_.follow(*state));
+    follow_due_ = false;
+    merge_due_ = !merging_over_ && (merge_ != nullptr || merge_possible());
+    if (state->sealed.wal_id == 0) return {};
+    catalog_.drop_sealed(state->sealed.wal_id);
+    return wal_.drop_sealed(state->sealed);
 }
 
 bool Sealer::merge_possible() const {

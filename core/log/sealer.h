@@ -84,6 +84,8 @@ private:
 
     [[nodiscard]] SegmentSetState next_state() const KLOG_REQUIRES(mutex_);
     Status apply(SegmentSetState next) KLOG_REQUIRES(mutex_);
+    // Points readers to what the set says, and lets go of the WAL files that it calls sealed.
+    Status follow() KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::uint64_t take_id() KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::string folder(LogId log) const;
     [[nodiscard]] std::string temporary_path(LogId log, const char* name) const;
@@ -99,6 +101,10 @@ private:
     mutable std::atomic<bool> seal_due_{false};
     Mutex mutex_;
     std::unique_ptr<SegmentMerge> merge_ KLOG_GUARDED_BY(mutex_);
+    // An edit is durable that readers do not follow yet: a segment could not be opened.
+    bool follow_due_ KLOG_GUARDED_BY(mutex_) = false;
+    // An input of a merge is damaged: nothing is merged until the next start.
+    std::atomic<bool> merging_over_{false};
     // The next free one in this process: a merge holds one while seals take others.
     std::uint64_t next_id_ KLOG_GUARDED_BY(mutex_) = 1;
 };

@@ -328,6 +328,49 @@ TEST_CASE("sealing: without room nothing is lost, and it goes on when there is r
     }
 }
 
+TEST_CASE("sealing: a segment that cannot be opened at once is followed later") {
+    Fixture f;
+    f.env.inject({.kinds = {SimCall::open}, .path_part = ".seg", .times = 3});
+    f.fill(2000);
+    CHECK(*read_all(f.log()) == f.written);
+    f.fill(2000);
+    f.seal_all();
+    CHECK(f.env.calls_failed() == 3);
+    CHECK(f.set().sealed.wal_id > 0);
+    f.check_reads();
+    f.env.crash();
+    f.open();
+    f.check_reads();
+}
+
+TEST_CASE("sealing: a damaged block is not merged away, and only its range is not served") {
+    Fixture f;
+    f.fill(700);
+    f.seal_all();
+    REQUIRE(f.set().logs[1].size() == 1);
+    const SegmentEntry entry = f.set().logs[1][0];
+    const std::string path = segment_path(kDir, LogId::default_log, entry.segment_id);
+    auto file = f.env.open(path, OpenMode::read_write);
+    REQUIRE(file.ok());
+    REQUIRE((*file)->write_at(300, "!!!!").ok());
+    for (int i = 0; i < 8; ++i) {  // more of the same size, so that a merge wants them
+        f.fill(700);
+        static_cast<void>(f.store->maintain());
+    }
+    const auto all = read_all(f.log());
+    REQUIRE_FALSE(all.ok());
+    CHECK(all.error().code == Code::corrupt);
+    CHECK(all.error().message.find(".seg") != std::string::npos);
+    ReadOptions behind;
+    behind.from.form = ReadFrom::Form::after;
+    behind.from.seq = entry.covered.last;
+    const auto rest = read_all(f.log(), behind);
+    REQUIRE_MESSAGE(rest.ok(), rest.error().message);
+    CHECK(std::equal(rest->begin(), rest->end(),
+                     f.written.begin() + static_cast<std::ptrdiff_t>(entry.covered.last.value)));
+    CHECK(f.segment_files(1).contains(path.substr(path.rfind('/') + 1)));
+}
+
 TEST_CASE("sealing: a missing, exchanged or cut segment stops the start, and says which") {
     Fixture f;
     f.fill(4000);
