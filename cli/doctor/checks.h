@@ -19,6 +19,10 @@ inline constexpr std::uint64_t kLimitPercentNear = 80;
 inline constexpr std::uint64_t kWalFilesMany = 1000;
 // How far the key index may lag before listings and starts feel it. Unit: records.
 inline constexpr std::uint64_t kKeyIndexLagRecords = 1'000'000;
+// The daemon's limit of what is not sealed yet: StoreOptions::unsealed_bytes_max.
+inline constexpr std::uint64_t kUnsealedBytesMax = 1ULL << 30U;
+inline constexpr const char* kSealHint =
+    "look at the daemon's log for why sealing fails, and whether the disk is slow or full";
 // A daemon needs a descriptor for each connection, and some for its files.
 inline constexpr std::uint64_t kDescriptorsMin = 1024;
 
@@ -26,6 +30,8 @@ inline constexpr std::uint64_t kDescriptorsMin = 1024;
 void check_settings(const Context& context, Findings& findings);
 // What lies in the data directory, how large it is, who may read it, and the disk it lies on.
 void check_data_dir(const std::string& dir, Findings& findings);
+// How much of each log is sealed, by the manifest, and what is not yet.
+void check_segments(const std::string& dir, Findings& findings);
 // The sockets that a daemon of this user binds and clients try, and who answers there.
 void check_sockets(const Context& context, const std::string& data_dir, Findings& findings);
 // The daemon at `url`: version, readiness, queues. `wanted`: somebody named it, so it should

@@ -164,6 +164,15 @@ void check_metrics(const std::map<std::string, std::string>& metrics, Findings& 
     gauges.limited("memtable", "klog_log_memtable_bytes", kMemtableBytesMax, true,
                    "heads and ids pile up in memory; at the limit writers wait",
                    "look whether the disk of the data directory is slow or full");
+    const auto segments = gauges.value("klog_store_segments");
+    const auto segment_bytes = gauges.value("klog_store_segment_bytes");
+    if (segments && segment_bytes) {
+        findings.fine("daemon", "segments",
+                      counted(*segments, "segment") + ", " + human_bytes(*segment_bytes),
+                      *segments);
+    }
+    gauges.limited("unsealed", "klog_store_unsealed_bytes", kUnsealedBytesMax, true,
+                   "sealing is behind; at the limit writers wait for it", kSealHint);
     gauges.limited("connections", "klog_http_connections_open", kConnectionsMax, false,
                    "nearly all connections are taken; further ones are refused (503)",
                    "close idle clients");

@@ -26,7 +26,7 @@ struct Size {
 };
 
 struct Sizes {
-    Size wal, spares, runs, file_indexes, key_index, others;
+    Size wal, spares, segments, runs, file_indexes, key_index, others;
 };
 
 Size& place_of(Sizes& sizes, const fs::path& path) {
@@ -34,6 +34,7 @@ Size& place_of(Sizes& sizes, const fs::path& path) {
     const std::string folder = path.parent_path().filename().string();
     if (folder == "wal" && name.ends_with(".wal")) return sizes.wal;
     if (folder == "wal" && name.starts_with("spare-")) return sizes.spares;
+    if (name.ends_with(".seg")) return sizes.segments;
     if (name.ends_with(".run")) return sizes.runs;
     if (name.ends_with(".idx")) return sizes.file_indexes;
     if (name.starts_with("keys.db")) return sizes.key_index;
@@ -72,6 +73,7 @@ void add_sizes(const Sizes& sizes, Findings& findings) {
         add("wal", sizes.wal);
     }
     add("spares", sizes.spares);
+    add("segment_files", sizes.segments);
     add("runs", sizes.runs);
     add("wal_indexes", sizes.file_indexes);
     add("key_index", sizes.key_index);
@@ -162,7 +164,10 @@ void check_data_dir(const std::string& dir, Findings& findings) {
                            "name one: KLOG_DATA_DIR or --data-dir");
         return;
     }
-    if (check_folder(dir, findings)) add_sizes(measure(dir), findings);
+    if (check_folder(dir, findings)) {
+        add_sizes(measure(dir), findings);
+        check_segments(dir, findings);
+    }
     check_disk(existing_parent(dir), findings);
 }
 

@@ -32,6 +32,7 @@ constexpr std::string_view kReset = "\x1b[0m";
 struct VerifyFlags {
     std::string data_dir;
     std::string config;
+    bool deep = false;
 };
 
 // A line that is written over itself, where stderr is a terminal.
@@ -66,10 +67,8 @@ ordered_json object_of(const VerifiedFile& file) {
                            {"kind", file_kind_name(file.kind)},
                            {"result", file_finding_name(file.finding)}};
     if (file.bytes != 0) object["bytes"] = file.bytes;
-    if (file.kind == FileKind::wal && file.frames != 0) {
-        object["frames"] = file.frames;
-        object["records"] = file.records;
-    }
+    if (file.frames != 0) object["frames"] = file.frames;
+    if (file.records != 0 || file.frames != 0) object["records"] = file.records;
     if (file.bytes_kept != 0) object["bytes_kept"] = file.bytes_kept;
     if (file.bytes_dropped != 0) object["bytes_dropped"] = file.bytes_dropped;
     if (file.offset) object["offset"] = *file.offset;
@@ -110,6 +109,8 @@ void append_pretty(std::string& out, const VerifiedFile& file, bool color) {
     if (file.frames != 0) {
         out +=
             fmt::format("  {}, {}", counted(file.frames, "frame"), counted(file.records, "record"));
+    } else if (file.records != 0) {
+        out += "  " + counted(file.records, "record");
     }
     if (file.bytes_kept != 0) {
         out +=
@@ -185,6 +186,7 @@ Result<int> run(Context& context, const VerifyFlags& given) {
                      "klog verify --data-dir D"};
     }
     options.live = daemon_lives(options.dir);
+    options.deep = given.deep;
     Printer printer(context.output(), context.color());
     Progress progress(!context.quiet && is_terminal(STDERR_FILENO));
     std::optional<Error> first;
@@ -199,6 +201,9 @@ Result<int> run(Context& context, const VerifyFlags& given) {
     progress.clear();
     KLOG_TRY(printer.finish());
     if (!report.ok()) return std::move(report).error();
+    if (!context.quiet) {
+        for (const std::string& text : report->notices) notice(text);
+    }
     if (first) {
         if (report->damaged > 1) {
             first->message +=
@@ -218,6 +223,8 @@ Run add_verify(CLI::App& app) {
     auto flags = std::make_shared<VerifyFlags>();
     app.add_option("--data-dir", flags->data_dir, "the data directory to look at")->type_name("D");
     app.add_option("--config", flags->config, "settings from this file alone")->type_name("F");
+    app.add_flag("--deep", flags->deep,
+                 "also hold footers, versions and heads against the records");
     return [flags](Context& context) { return run(context, *flags); };
 }
 
@@ -227,10 +234,11 @@ Verb verify_verb() {
     Verb verb;
     verb.name = "verify";
     verb.summary = "check every byte of a data directory, also beside its daemon";
-    verb.synopsis = "[--data-dir D] [options]";
+    verb.synopsis = "[--data-dir D] [--deep] [options]";
     verb.examples =
         "  $ klog verify\n"
         "  $ klog verify --data-dir ./data\n"
+        "  $ klog verify --deep\n"
         "  $ klog verify -o value\n";
     verb.add = add_verify;
     verb.client = true;

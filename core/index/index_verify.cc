@@ -16,6 +16,10 @@ Error index_damage(const std::string& path, std::uint64_t offset, const std::str
     return {Code::corrupt, path + ": " + what + " (offset " + std::to_string(offset) + ")", ""};
 }
 
+RunClaim claim_of(const RunHeader& header) {
+    return {header.store_uuid, header.covered_after, header.covered_upto, header.file_bytes};
+}
+
 // The checksum of `bytes` bytes from `offset` on, a part at a time.
 Result<std::uint32_t> checksum_of(const File& file, const std::string& path, std::uint64_t offset,
                                   std::uint64_t bytes, const BytesRead& advanced) {
@@ -49,7 +53,20 @@ Result<RunClaim> verify_run(Env& env, const std::string& path, std::uint64_t num
             KLOG_TRY(cursor.next());
         }
     }
-    return RunClaim{header.store_uuid, header.covered_upto, header.file_bytes};
+    return claim_of(header);
+}
+
+Result<RunClaim> each_head(Env& env, const std::string& path, std::uint64_t number,
+                           const VisitHead& visit) {
+    KLOG_TRY_ASSIGN(const auto run, RunFile::open(env, path, number));
+    const RunClaim claim = claim_of(run->header());
+    RunCursor cursor(run, RunTable::heads);
+    KLOG_TRY(cursor.next());
+    while (!cursor.done()) {
+        visit(claim, cursor.hash(), RunEntry<HeadEntry>::load(cursor.entry()));
+        KLOG_TRY(cursor.next());
+    }
+    return claim;
 }
 
 Result<WalIndexClaim> verify_wal_file_index(Env& env, const std::string& path,

@@ -9,6 +9,8 @@
 #include <functional>
 #include <string>
 
+#include "base/siphash.h"
+#include "index/runs.h"
 #include "klog/env.h"
 #include "klog/result.h"
 #include "klog/types.h"
@@ -21,6 +23,7 @@ using BytesRead = std::function<void(std::uint64_t)>;
 // What a sound file claims to know.
 struct RunClaim {
     std::array<std::uint8_t, 16> store_uuid{};
+    Seq covered_after;
     Seq covered_upto;
     std::uint64_t bytes = 0;
 };
@@ -29,6 +32,12 @@ struct RunClaim {
 // io.
 [[nodiscard]] Result<RunClaim> verify_run(Env& env, const std::string& path, std::uint64_t number,
                                           const BytesRead& advanced);
+
+// The heads that a run holds. Errors: as verify_run.
+using VisitHead =
+    std::function<void(const RunClaim& claim, const Hash128& entity, const HeadEntry& head)>;
+[[nodiscard]] Result<RunClaim> each_head(Env& env, const std::string& path, std::uint64_t number,
+                                         const VisitHead& visit);
 
 struct WalIndexClaim {
     std::uint64_t wal_id = 0;

@@ -7,7 +7,10 @@
 
 #include "index/index_verify.h"
 #include "index/run_format.h"
+#include "log/verify_heads.h"
 #include "log/verify_names.h"
+#include "log/verify_segments.h"
+#include "log/verify_versions.h"
 #include "segment/segment_set.h"
 #include "segment/wal_verify.h"
 
@@ -31,6 +34,7 @@ std::string hex(const StoreUuid& uuid) {
 // What an index says about the log, to be held against it when the log was read.
 struct Claim {
     std::string name;
+    std::uint64_t number = 0;  // of a run; 0: it is none
     LogId log = LogId::default_log;
     Seq upto;
     std::string store_uuid;
@@ -38,7 +42,14 @@ struct Claim {
 
 class Verification {
 public:
-    Verification(Env& env, const VerifyOptions& options) : env_(env), options_(options) {}
+    Verification(Env& env, const VerifyOptions& options)
+        : env_(env),
+          options_(options),
+          segments_(env, options.dir, options.live, options.deep ? &versions_ : nullptr,
+                    {[this](const ListedFile& listed) { begin(listed); },
+                     [this](std::uint64_t bytes) { advance(bytes); },
+                     [this](const ListedFile& listed) { end(listed); },
+                     [this](const VerifiedFile& file) { report(file); }}) {}
 
     Result<VerifyReport> run();
 
@@ -52,9 +63,12 @@ private:
     void check_index(const ListedFile& listed);
     void take_set(Result<std::unique_ptr<SegmentSet>> set);
     Status list_files_behind_set(FileList& files);
+    Status check_segments();
     void check_wal(const FileList& list);
     void check_marker_place(const std::optional<WalFileState>& newest);
     void check_claims(const WalVerifier& verifier);
+    void check_heads();
+    void tell_left_out();
     void check_missing(const ListedFile& next, std::uint64_t& expected);
 
     // Runs one check of a disposable file and reports what came of it.
@@ -74,6 +88,8 @@ private:
     std::vector<Claim> claims_;
     std::map<std::uint64_t, std::pair<std::string, std::uint64_t>> index_ends_;  // by wal_id
     std::shared_ptr<const SegmentSetState> set_;  // null: it is damaged
+    VersionVerifier versions_;
+    SegmentVerification segments_;
     bool wal_damaged_ = false;
 
     std::string current_;
@@ -86,7 +102,7 @@ private:
 void Verification::measure(FileList& list) {
     for (ListedFile& listed : list) {
         const bool read = listed.kind == FileKind::wal || listed.kind == FileKind::run ||
-                          listed.kind == FileKind::wal_index;
+                          listed.kind == FileKind::wal_index || listed.kind == FileKind::segment;
         if (!read) continue;
         const auto file = env_.open(path_of(listed.name), OpenMode::read);
         const auto size = file.ok() ? file.value()->size() : Result<std::uint64_t>(0);
@@ -144,9 +160,6 @@ void Verification::report_plain(const ListedFile& listed) {
             break;
         case FileKind::wal:
             file.note = "all of it is sealed, so it does not count; the next start removes it";
-            break;
-        case FileKind::segment:
-            file.note = "sealed";
             break;
         case FileKind::spare:
             file.note = "room for later; what it holds means nothing";
@@ -224,7 +237,8 @@ void Verification::check_index(const ListedFile& listed) {
     if (listed.kind == FileKind::run) {
         check_disposable(listed, [&](const std::string& path) -> Bytes {
             KLOG_TRY_ASSIGN(const RunClaim claim, verify_run(env_, path, listed.number, advanced));
-            claims_.push_back({listed.name, listed.log, claim.covered_upto, hex(claim.store_uuid)});
+            claims_.push_back({listed.name, listed.number, listed.log, claim.covered_upto,
+                               hex(claim.store_uuid)});
             return claim.bytes;
         });
     } else if (listed.kind == FileKind::wal_index) {
@@ -236,7 +250,7 @@ void Verification::check_index(const ListedFile& listed) {
     } else if (listed.kind == FileKind::key_index && listed.name.ends_with(kKeyIndexName)) {
         check_disposable(listed, [&](const std::string& path) -> Bytes {
             KLOG_TRY_ASSIGN(const KeyIndexClaim claim, verify_key_index(env_, path));
-            claims_.push_back({listed.name, listed.log, claim.watermark, claim.store_uuid});
+            claims_.push_back({listed.name, 0, listed.log, claim.watermark, claim.store_uuid});
             KLOG_TRY_ASSIGN(const auto file, env_.open(path, OpenMode::read));
             return file->size();
         });
@@ -293,6 +307,28 @@ Status Verification::list_files_behind_set(FileList& files) {
     return {};
 }
 
+// Before the WAL, as their records are older.
+Status Verification::check_segments() {
+    if (set_) segments_.check(set_);
+    FileList list;
+    KLOG_TRY(list_segments(env_, options_.dir, list));
+    FileList segments;
+    for (const ListedFile& listed : list) {
+        if (listed.kind == FileKind::segment) {
+            segments.push_back(listed);
+        } else if (listed.kind != FileKind::manifest) {
+            report_plain(listed);
+        }
+    }
+    if (set_) {
+        segments_.report_left_over(segments);
+        return {};
+    }
+    measure(segments);
+    for (const ListedFile& listed : segments) segments_.check_alone(listed);
+    return {};
+}
+
 void Verification::check_wal(const FileList& list) {
     std::vector<const ListedFile*> files;
     for (const ListedFile& listed : list) {
@@ -307,6 +343,14 @@ void Verification::check_wal(const FileList& list) {
                          [this](std::uint64_t bytes) { advance(bytes); });
     if (marker_) verifier.set_marker(*marker_);
     if (set_) verifier.set_sealed(set_);
+    if (options_.deep) {
+        verifier.set_visitor([this](LogId log, const HashKey& key, const RecordView& record) {
+            // What a daemon sealed and merged while we read may have passed us by.
+            const bool hole = record.seq.value > versions_.last_seq(log).value + 1;
+            if (options_.live && hole) versions_.give_up(log);
+            return versions_.add(log, key, record);
+        });
+    }
     // With a set that is damaged nobody knows where the log begins.
     std::uint64_t expected = set_ ? set_->sealed.wal_id + 1 : 0;
     if (!set_ && !files.empty()) expected = files.front()->number;
@@ -330,6 +374,8 @@ void Verification::check_wal(const FileList& list) {
         verifier.check(listed.number, newer, file);
         if (file.finding == FileFinding::damaged) wal_damaged_ = true;
         end(listed);
+        // What a daemon sealed meanwhile is in segments now.
+        if (file.finding == FileFinding::vanished) segments_.check_newest();
         const auto index = index_ends_.find(listed.number);
         if (newer && verifier.newest() && index != index_ends_.end()) {
             const auto next =
@@ -345,6 +391,7 @@ void Verification::check_wal(const FileList& list) {
     }
     check_marker_place(verifier.newest());
     check_claims(verifier);
+    if (options_.deep) check_heads();
 }
 
 // Names sort as numbers. A file that a rotation renamed while we listed is there all the same.
@@ -389,20 +436,53 @@ void Verification::check_claims(const WalVerifier& verifier) {
     for (const Claim& claim : claims_) {
         const FileKind kind =
             claim.name.ends_with(kKeyIndexName) ? FileKind::key_index : FileKind::run;
+        const Seq last = std::max(verifier.last_seq(claim.log), segments_.last_seq(claim.log));
         const bool stranger = claim.store_uuid != store && !claim.store_uuid.empty();
         if (stranger && !store.empty()) {
             report_damage(claim.name, kind,
                           {Code::corrupt, path_of(claim.name) + ": it belongs to another store",
                            std::string(kRebuilt)});
-        } else if (claim.upto > verifier.last_seq(claim.log)) {
-            report_damage(
-                claim.name, kind,
-                {Code::corrupt,
-                 path_of(claim.name) + " knows seq " + std::to_string(claim.upto.value) +
-                     ", but the log ends at " + std::to_string(verifier.last_seq(claim.log).value),
-                 "records that were acknowledged are missing from wal/: put the missing "
-                 "files back, or restore the directory from a copy"});
+        } else if (claim.upto > last) {
+            report_damage(claim.name, kind,
+                          {Code::corrupt,
+                           path_of(claim.name) + " knows seq " + std::to_string(claim.upto.value) +
+                               ", but the log ends at " + std::to_string(last.value),
+                           "records that were acknowledged are missing from wal/: put the missing "
+                           "files back, or restore the directory from a copy"});
         }
+    }
+}
+
+// Only where the whole log was seen: a head says nothing about records that nobody can read.
+void Verification::check_heads() {
+    if (wal_damaged_ || !set_) {
+        for (const LogId log : {LogId::system, LogId::default_log}) versions_.give_up(log);
+    }
+    for (const Claim& claim : claims_) {
+        if (claim.number == 0 || !versions_.whole(claim.log)) continue;
+        if (claim.upto > versions_.last_seq(claim.log)) continue;  // that has been said
+        const Status checked =
+            verify_heads(env_, path_of(claim.name), claim.number, claim.log, versions_);
+        if (checked.ok() || checked.error().code == Code::not_found) continue;
+        Error error = checked.error();
+        if (error.code == Code::corrupt) error.hint = kRebuilt;
+        report_damage(claim.name, FileKind::run, std::move(error));
+    }
+    tell_left_out();
+}
+
+void Verification::tell_left_out() {
+    for (const LogId log : {LogId::system, LogId::default_log}) {
+        if (versions_.whole(log)) continue;
+        report_.notices.push_back("versions and heads of log " +
+                                  std::to_string(static_cast<unsigned>(log)) +
+                                  " were not compared: a part of it could not be read");
+    }
+    if (versions_.overflowed()) {
+        report_.notices.push_back("there are more than " +
+                                  std::to_string(versions_.entities_max()) +
+                                  " keys; versions and heads of those that came later were not "
+                                  "compared");
     }
 }
 
@@ -420,17 +500,14 @@ Result<VerifyReport> Verification::run() {
     measure(indexes);
     FileList early;
     KLOG_TRY(list_wal(env_, options_.dir, early));
+    KLOG_TRY(list_segments(env_, options_.dir, early));
     measure(early);
     for (const ListedFile& listed : top) report_plain(listed);
     read_marker();
     for (const ListedFile& listed : indexes) check_index(listed);
     FileList files;
     KLOG_TRY(list_files_behind_set(files));
-    FileList segments;
-    KLOG_TRY(list_segments(env_, options_.dir, segments));
-    for (const ListedFile& listed : segments) {
-        if (listed.kind != FileKind::manifest) report_plain(listed);
-    }
+    KLOG_TRY(check_segments());
     for (ListedFile& listed : files) {
         const auto known = std::find_if(early.begin(), early.end(), [&](const ListedFile& other) {
             return other.name == listed.name;

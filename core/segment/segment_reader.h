@@ -75,6 +75,11 @@ public:
     // that were read; it may be empty. deep: also unpacks, and compares the footer with the
     // records: index, topics with counts and postings, keys, ids, statistics.
     virtual Status verify(bool deep, const std::function<void(std::uint64_t)>& progress) = 0;
+    // As verify(true, progress), and shows each record to `visit` on the way, in the order of their
+    // seqs. Where that finds one wrong, its block is what is damaged.
+    using VisitRecord = std::function<Status(const RecordView&)>;
+    virtual Status verify_records(const std::function<void(std::uint64_t)>& progress,
+                                  const VisitRecord& visit) = 0;
 };
 
 }  // namespace klog

@@ -52,6 +52,8 @@ public:
         const Hash128& entity) override;
     [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of_id(const Hash128& id) override;
     Status verify(bool deep, const std::function<void(std::uint64_t)>& progress) override;
+    Status verify_records(const std::function<void(std::uint64_t)>& progress,
+                          const VisitRecord& visit) override;
 
     // --- For the parts of the reader. ---
 
@@ -78,6 +80,8 @@ public:
                                       std::string_view what) const;
 
 private:
+    Status verify_file(bool deep, const std::function<void(std::uint64_t)>& progress,
+                       const VisitRecord& visit);
     static constexpr std::size_t kTables = kSectionTypes;
 
     [[nodiscard]] Result<std::shared_ptr<const UnpackDictionary>> unpack_dictionary();

@@ -21,11 +21,13 @@ constexpr std::uint64_t kChunkBytes = 1U << 20U;
 class SegmentVerifier {
 public:
     SegmentVerifier(SegmentReaderImpl& reader, bool deep,
-                    const std::function<void(std::uint64_t)>& progress)
+                    const std::function<void(std::uint64_t)>& progress,
+                    const SegmentReader::VisitRecord& visit)
         : reader_(reader),
           root_(reader.root()),
           deep_(deep),
           progress_(progress),
+          visit_(visit),
           gatherer_(root_.stats.hash_key) {}
 
     Status run() {
@@ -77,6 +79,7 @@ private:
     const SegmentRoot& root_;
     const bool deep_;
     const std::function<void(std::uint64_t)>& progress_;
+    const SegmentReader::VisitRecord& visit_;
     SegmentGatherer gatherer_;
     std::uint32_t blocks_crc_ = 0;
     std::uint64_t records_ = 0;
@@ -194,6 +197,14 @@ Status SegmentVerifier::gather(std::uint32_t block, const BlockInfo& info, const
         time_before = record.time;
         flags = static_cast<std::uint8_t>(flags | block_flags(record));
         gatherer_.add(record, block);
+        if (!visit_) continue;
+        Status visited = visit_(record);
+        if (!visited.ok()) {
+            Error error = std::move(visited).error();
+            error.message =
+                reader_.corrupt_block(block, info, "is wrong: " + error.message).message;
+            return error;
+        }
     }
     gatherer_.end_block();
     constexpr std::uint8_t kFlags = BlockInfo::kReservedTopics | BlockInfo::kPlainTopics;
@@ -323,6 +334,16 @@ Status SegmentVerifier::compare_fingerprints(SectionType type, FingerprintGather
 }  // namespace
 
 Status SegmentReaderImpl::verify(bool deep, const std::function<void(std::uint64_t)>& progress) {
+    return verify_file(deep, progress, {});
+}
+
+Status SegmentReaderImpl::verify_records(const std::function<void(std::uint64_t)>& progress,
+                                         const VisitRecord& visit) {
+    return verify_file(true, progress, visit);
+}
+
+Status SegmentReaderImpl::verify_file(bool deep, const std::function<void(std::uint64_t)>& progress,
+                                      const VisitRecord& visit) {
     // What was read before proves nothing about the file of today.
     const std::uint64_t root_at =
         section(SectionType::lineage).offset + section(SectionType::lineage).stored_bytes;
@@ -331,7 +352,7 @@ Status SegmentReaderImpl::verify(bool deep, const std::function<void(std::uint64
     if (progress) progress(bytes.size());
     KLOG_TRY_ASSIGN(const SegmentRoot again, decode_root(bytes, file_bytes_, path_));
     static_cast<void>(again);
-    SegmentVerifier verifier(*this, deep, progress);
+    SegmentVerifier verifier(*this, deep, progress, visit);
     return verifier.run();
 }
 

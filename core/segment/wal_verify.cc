@@ -49,8 +49,11 @@ void WalVerifier::check(std::uint64_t wal_id, std::optional<std::uint64_t> newer
                         VerifiedFile& file) {
     file.kind = FileKind::wal;
     file.finding = FileFinding::sound;
+    const std::uint64_t before = older_ ? older_->info.header.wal_id : 0;
+    if (wal_id != (before != 0 || !set_ ? before : set_->sealed.wal_id) + 1) whole_ = false;
     Status checked = check_file(wal_id, newer_id, file);
     if (checked.ok()) return;
+    whole_ = false;
     Error& error = checked.error();
     if (error.code == Code::not_found) {
         file.finding = FileFinding::vanished;
@@ -185,6 +188,19 @@ Status WalVerifier::read_tail(WalFrameReader& reader, const std::string& path, c
     return {};
 }
 
+// What is sealed and what is not yet make up one log.
+Status WalVerifier::check_begin(const FrameHeader& header, const std::string& path) {
+    const auto log = static_cast<std::size_t>(header.log_id);
+    if (begun_.at(log)) return {};
+    begun_.at(log) = true;
+    if (!set_ || !whole_ || header.first_seq.value == last_seqs_.at(log).value + 1) return {};
+    return {Error{Code::corrupt,
+                  path + ": the frame at offset " + std::to_string(header.offset) +
+                      " begins at seq " + std::to_string(header.first_seq.value) +
+                      ", but the segments end at seq " + std::to_string(last_seqs_.at(log).value),
+                  "restore wal/ and seg/ from the same copy"}};
+}
+
 Status WalVerifier::take(const Frame& frame, const std::string& path, VerifiedFile& file) {
     const FrameHeader& header = frame.header;
     if (header.count > 0) {
@@ -194,6 +210,7 @@ Status WalVerifier::take(const Frame& frame, const std::string& path, VerifiedFi
                               "seq " + std::to_string(header.first_seq.value) +
                                   " stands behind seq " + std::to_string(last.value));
         }
+        KLOG_TRY(check_begin(header, path));
         RecordDecoder decoder(frame.payload(), header.first_seq, header.base_time, header.count);
         RecordView record;
         while (true) {
@@ -201,6 +218,11 @@ Status WalVerifier::take(const Frame& frame, const std::string& path, VerifiedFi
             if (!more.ok()) return in_frame(path, header, std::move(more).error());
             if (!*more) break;
             ++file.records;
+            if (!visit_) continue;
+            Status visited = visit_(header.log_id, older_->info.header.hash_key, record);
+            if (!visited.ok()) {
+                return in_frame(path, header, std::move(visited).error());
+            }
         }
         last = record.seq;
     }

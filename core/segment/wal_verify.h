@@ -36,6 +36,11 @@ public:
     // What the oldest file is to follow on. Unless it is set, the oldest one may be any.
     void set_sealed(std::shared_ptr<const SegmentSetState> set);
 
+    // Shown each record of a sound frame; where it finds one wrong, its frame is what is damaged.
+    using VisitRecord =
+        std::function<Status(LogId log, const HashKey& key, const RecordView& record)>;
+    void set_visitor(VisitRecord visit) { visit_ = std::move(visit); }
+
     // Checks one file. `newer_id` is the id of the next file in the list, which says where this one
     // ends; nullopt: this is the newest. `file` comes with its name.
     void check(std::uint64_t wal_id, std::optional<std::uint64_t> newer_id, VerifiedFile& file);
@@ -58,6 +63,7 @@ private:
     Status check_file(std::uint64_t wal_id, std::optional<std::uint64_t> newer_id,
                       VerifiedFile& file);
     [[nodiscard]] Status check_link(const WalFileState& state) const;
+    [[nodiscard]] Status check_begin(const FrameHeader& header, const std::string& path);
     [[nodiscard]] Result<End> find_end(const WalFileState& state,
                                        std::optional<std::uint64_t> newer_id) const;
     Status read_synced(WalFrameReader& reader, const std::string& path, const End& end,
@@ -74,6 +80,9 @@ private:
     std::shared_ptr<const SegmentSetState> set_;
     std::optional<WalFileState> older_;
     std::array<Seq, 2> last_seqs_{};
+    std::array<bool, 2> begun_{};  // a record of that log was seen
+    bool whole_ = true;            // all files from the oldest one that counts to this one
+    VisitRecord visit_;
 };
 
 }  // namespace klog

@@ -188,7 +188,9 @@ class DoctorTest(unittest.TestCase):
     def test_what_a_daemon_says_of_itself(self):
         gauges = {"klog_log_head_seq": 2_000_001, "klog_log_key_index_seq": 1,
                   "klog_log_queue_bytes": 32 << 20, "klog_log_memtable_bytes": 31 << 20,
-                  "klog_http_connections_open": 9_999}
+                  "klog_http_connections_open": 9_999,
+                  "klog_store_segments": 12, "klog_store_segment_bytes": 3 << 20,
+                  "klog_store_unsealed_bytes": 1000 << 20}
         metrics = 'klog_build_info{version="0.0.1"} 1\n'
         metrics += "".join(f"# TYPE {name} gauge\n{name} {value}\n"
                            for name, value in gauges.items())
@@ -200,12 +202,40 @@ class DoctorTest(unittest.TestCase):
         found, bad = self.doctor("--url", "unix://" + path)
         self.assertEqual(bad, [("daemon", name) for name in
                                ("connections", "key_index_lag", "memtable", "queue", "ready",
-                                "version")])
+                                "unsealed", "version")])
+        self.assertEqual(found["daemon", "segments"]["value"], "12 segments, 3.0 MiB")
         self.assertEqual(found["daemon", "ready"]["message"], "there is no room")
         self.assertEqual(found["daemon", "ready"]["hint"], "free some space")
         self.assertIn("0.0.1", found["daemon", "version"]["message"])
         for key in bad:
             self.assertTrue(found[key]["hint"], found[key])
+
+    def test_what_is_sealed_and_what_is_not(self):
+        daemon = self.place.daemon()
+        body = "".join(f'{{"topic":"a/{n % 9}","value":"{"x" * 1000}"}}\n'
+                       for n in range(10000)).encode()
+        while True:  # the daemon seals in the background
+            status, _, answer = daemon.request("POST", "/v1/records?envelope=true&acks=summary",
+                                               body, "application/x-ndjson")
+            self.assertEqual(status, 200, answer)
+            metrics = daemon.request("GET", "/metrics")[2].decode()
+            if "\nklog_store_segments 0\n" not in metrics:
+                break
+        daemon.stop()
+        found, bad = self.doctor()
+        self.assertEqual(bad, [])
+        self.assertRegex(found["data", "segments"]["value"],
+                         r"^\d+ segments?, [\d.]+ \w+, \d+ records up to seq \d+$")
+        self.assertEqual(found["data", "segments"]["number"],
+                         found["data", "segment_files"]["number"])
+        self.assertGreater(found["data", "unsealed"]["number"], 0)
+        wal = os.path.join(self.data, "wal")
+        newest = max(name for name in os.listdir(wal) if name.endswith(".wal"))
+        os.truncate(os.path.join(wal, newest), 900 << 20)  # a hole, which takes no room
+        self.assert_attention(("data", "unsealed"), "sealing is behind", "sealing fails")
+        with open(os.path.join(self.data, "seg", "manifest"), "r+b") as file:
+            file.write(b"nothing of klog's")
+        self.assert_attention(("data", "segments"), "seg/manifest", "klog verify")
 
     def test_what_answers_is_no_klog(self):
         path = self.place.path("fake.sock")

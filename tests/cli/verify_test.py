@@ -37,8 +37,8 @@ class VerifyTest(unittest.TestCase):
             "application/x-ndjson")
         self.assertEqual((status, json.loads(answer)["count"]), (200, records), answer[:500])
 
-    def verify(self, code=0):
-        done = self.place.klog("verify", "--data-dir", self.data)
+    def verify(self, code=0, *more):
+        done = self.place.klog("verify", "--data-dir", self.data, *more)
         self.assertEqual(done.returncode, code, done.stdout[-3000:] + done.stderr)
         files = [json.loads(line) for line in done.stdout.splitlines()]
         return {file["file"]: file for file in files}, done.stderr
@@ -250,6 +250,47 @@ class VerifyTest(unittest.TestCase):
         self.assertIn("klog: format_unknown: ", stderr)
         self.assertIn("klog 9.9.9", stderr)
 
+    # ------------------------------------------------------------------------------- segments
+
+    def sealed(self):
+        """A directory with segments after a clean stop, and how many records it holds."""
+        daemon = self.daemon()
+        first = 0
+        while not self.segments():  # the daemon seals in the background
+            self.fill(daemon, first=first)
+            first += RECORDS
+        head = daemon.head()
+        self.assertEqual(daemon.stop(), 0)
+        return head
+
+    def segments(self):
+        folder = self.path("seg", "1")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return sorted(f"seg/1/{name}" for name in names if name.endswith(".seg"))
+
+    def test_segments(self):
+        head = self.sealed()
+        name = self.segments()[0]
+        path = self.path(name)
+        for more in ((), ("--deep",)):
+            files, summary = self.verify(0, *more)
+            self.assertEqual((files[name]["kind"], files[name]["result"]), ("segment", "sound"))
+            self.assertEqual(files[name]["bytes"], os.path.getsize(path))
+            self.assertGreater(files[name]["records"], 0)
+            self.assertEqual(self.records_of(files), head)
+            self.assertIn(f"{head} records", summary)
+        mend = walfile.flip(path, os.path.getsize(path) // 2)
+        self.assert_damage(name, None, "offset")
+        _, stderr = self.verify(74, "--deep")
+        self.assertIn("were not compared: a part of it could not be read", stderr)
+        mend()
+        shutil.copy(path, self.path("seg/1", f"{9999:020}.seg"))
+        files, _ = self.verify()
+        self.assertEqual(files[f"seg/1/{9999:020}.seg"]["kind"], "left_over")
+        self.assertEqual(self.records_of(files), head)
+        os.rename(path, self.place.path("kept"))
+        self.assert_damage(name, None, "it holds the records from seq ")
+
     # -------------------------------------------------------------------------------- crashes
 
     def test_what_a_crash_leaves_is_no_damage(self):
@@ -311,7 +352,7 @@ class VerifyTest(unittest.TestCase):
         # Through at least two changes of the file that is written.
         rounds = 0
         while len(walfile.wal_numbers(self.data)) < 3 or rounds < 8:
-            files, summary = self.verify()
+            files, summary = self.verify(0, *(("--deep",) if rounds % 2 else ()))
             rounds += 1
             self.assertIn("a daemon is writing here", summary)
             self.assertIn("growing", [file["result"] for file in files.values()])

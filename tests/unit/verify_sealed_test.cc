@@ -32,6 +32,8 @@ std::string damage_of(const std::map<std::string, VerifiedFile>& files) {
     std::string text;
     for (const auto& [name, file] : files) {
         CHECK((file.finding == FileFinding::damaged) == file.error.has_value());
+        // The helper makes none.
+        if (file.kind == FileKind::segment) continue;
         if (file.error) text += name + ": " + file.error->message + "\n";
     }
     return text;
