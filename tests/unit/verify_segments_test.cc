@@ -58,26 +58,42 @@ struct Sealed {
     std::uint64_t records = 0;
 
     Sealed() {
+        auto store = Store::open(env, options());
+        REQUIRE(store.ok());
+        while (names().size() < 3) {
+            write((*store)->default_log(), puts(records));
+            REQUIRE((*store)->maintain().ok());
+        }
+        REQUIRE((*store)->close().ok());
+    }
+    // Closes nothing: for a look beside a store that goes on.
+    static bool merge(Store& store, std::uint64_t& records) {
+        for (int i = 0; i < 40; ++i) {
+            const std::uint64_t before = store.stats().segments;
+            for (int n = 0; n < 5; ++n) write(store.default_log(), puts(records));
+            if (!store.maintain().ok()) return false;
+            if (store.stats().segments < before) return true;
+        }
+        return false;
+    }
+    static std::vector<Put> puts(std::uint64_t& records) {
+        std::vector<Put> puts;
+        for (int i = 0; i < 100; ++i) {
+            const std::string n = std::to_string(records++ % 97);
+            puts.push_back({.topic = "orders/" + n,
+                            .key = "k" + n,
+                            .value = "\"" + std::string(200, 'v') + n + "\""});
+        }
+        return puts;
+    }
+    static StoreOptions options() {
         StoreOptions options;
         options.dir = "/data";
         options.wal_first_file_bytes = 64 * 1024;
         options.wal_file_bytes = 64 * 1024;
         options.seal_bytes_min = 32 * 1024;
         options.memtable_bytes_max = 64 * 1024;
-        auto store = Store::open(env, options);
-        REQUIRE(store.ok());
-        while (names().size() < 3) {
-            std::vector<Put> puts;
-            for (int i = 0; i < 100; ++i) {
-                const std::string n = std::to_string(records++ % 97);
-                puts.push_back({.topic = "orders/" + n,
-                                .key = "k" + n,
-                                .value = "\"" + std::string(200, 'v') + n + "\""});
-            }
-            write((*store)->default_log(), puts);
-            REQUIRE((*store)->maintain().ok());
-        }
-        REQUIRE((*store)->close().ok());
+        return options;
     }
     [[nodiscard]] std::vector<std::string> names() {
         std::vector<std::string> names;
@@ -141,6 +157,33 @@ TEST_CASE("verify segments: a flipped byte, a cut, an exchange and a loss are fo
     REQUIRE(store.env.write_file(path, other).ok());
     REQUIRE(store.env.write_file("/data/" + names[0], bytes).ok());
     CHECK(verify(store.env, false).damaged() == std::vector{names[0], names[1]});
+}
+
+TEST_CASE("verify segments: a merge beside a look is no damage, whenever it comes") {
+    for (std::uint64_t when = 1; when < 120; when += 9) {
+        CAPTURE(when);
+        SimEnv env(when);
+        auto store = Store::open(env, Sealed::options());
+        REQUIRE(store.ok());
+        std::uint64_t records = 0;
+        while ((*store)->stats().segments < 3) {
+            write((*store)->default_log(), Sealed::puts(records));
+            REQUIRE((*store)->maintain().ok());
+        }
+        std::uint64_t calls = 0;
+        bool working = false;
+        bool merged = false;
+        env.on_call([&](SimCall, const std::string&) {
+            if (working || ++calls != when) return;
+            working = true;
+            merged = Sealed::merge(**store, records);
+            working = false;
+        });
+        const Found found = verify(env, true, true);
+        env.on_call(nullptr);
+        CHECK(found.damaged().empty());
+        CHECK((merged || calls < when));
+    }
 }
 
 TEST_CASE("verify segments: what the manifest does not name is left over") {
