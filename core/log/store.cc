@@ -118,7 +118,7 @@ Status StoreImpl::seal_step(const std::stop_token& stop) {
         KLOG_TRY(sealer_->sweep());
         swept_ = true;
     }
-    const Status done = sealer_->step(stop);
+    Status done = sealer_->step(stop);
     hold_back_unsealed();
     if (done || done.error().code != Code::stopping) {
         pipeline_->relief(Pipeline::Lagging::sealer, !done);
