@@ -72,7 +72,7 @@ Status Sealer::seal(const std::vector<WalFileInfo>& files, const std::stop_token
     const WalFileInfo& last = files.back();
     next.sealed = SealedUpto{last.header.wal_id, last.end, last.chain};
     next.settings_checkpoint = last.header.settings_checkpoint;
-    return apply(std::move(next));
+    return apply(std::move(next), written);
 }
 
 Status Sealer::add_frame(const Frame& frame, Writers& writers) {
@@ -175,7 +175,7 @@ Status Sealer::finish_merge(const SegmentMerge& merge) {
     });
     const auto behind = first + static_cast<std::ptrdiff_t>(merge.inputs().size());
     entries.insert(entries.erase(first, behind), output);
-    KLOG_TRY(apply(std::move(next)));
+    KLOG_TRY(apply(std::move(next), {output}));
     Status removed;
     for (const SegmentCatalog::Segment& input : merge.inputs()) {
         Status status = env_.remove(input.reader->path());
@@ -192,8 +192,19 @@ SegmentSetState Sealer::next_state() const {
     return next;
 }
 
-Status Sealer::apply(SegmentSetState next) {
-    KLOG_TRY(set_.apply(std::move(next)));
+Status Sealer::apply(SegmentSetState next, const Segments& added) {
+    Status edited = set_.apply(std::move(next));
+    if (!edited) {
+        const Code code = edited.error().code;
+        if (code != Code::disk_full && code != Code::io) return edited;
+        // Certainly not named, and the next try makes files of its own: on a full disk these would
+        // take what room is left. One that stays is removed by the next start.
+        for (const SegmentEntry& entry : added) {
+            static_cast<void>(
+                env_.remove(segment_path(options_.dir, entry.log_id, entry.segment_id)));
+        }
+        return edited;
+    }
     follow_due_ = true;
     return follow();
 }

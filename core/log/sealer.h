@@ -83,7 +83,8 @@ private:
     Status finish_merge(const SegmentMerge& merge) KLOG_REQUIRES(mutex_);
 
     [[nodiscard]] SegmentSetState next_state() const KLOG_REQUIRES(mutex_);
-    Status apply(SegmentSetState next) KLOG_REQUIRES(mutex_);
+    // `added` have their names already; where the edit fails they lose them.
+    Status apply(SegmentSetState next, const Segments& added) KLOG_REQUIRES(mutex_);
     // Points readers to what the set says, and lets go of the WAL files that it calls sealed.
     Status follow() KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::uint64_t take_id() KLOG_REQUIRES(mutex_);
