@@ -309,7 +309,8 @@ StoreStats StoreImpl::stats() const {
     StoreStats stats = wal_->stats();
     stats.failed = stats.failed || pipeline_->failed();
     if (stats.failed) stats.writable = false;
-    for (const auto& log : set_->state()->logs) {
+    const std::shared_ptr<const SegmentSetState> state = set_->state();  // held while it is read
+    for (const auto& log : state->logs) {
         stats.segments += log.size();
         for (const SegmentEntry& entry : log) stats.segment_bytes += entry.file_bytes;
     }

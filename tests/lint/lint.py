@@ -264,6 +264,31 @@ def check_sleeps(root, files):
             yield path, line_at(text, match.start()), "sleeps; wait for an event, with a limit"
 
 
+# Until C++23 only the last temporary in the head of a range-for lives as long as the loop: a pointer
+# that a function gave is gone before the first turn.
+FOR = re.compile(r"\bfor\s*\(")
+
+
+def loop_head(text, start):
+    """What stands in the brackets that opened before `start`."""
+    depth = 1
+    for end in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        if depth == 0:
+            return text[start:end]
+    return ""
+
+
+def check_loops(root, files):
+    for path in cxx_files(files, CODE_FOLDERS + ("tests/",)):
+        text = blank_literals(text_of(root, path))
+        for match in FOR.finditer(text):
+            head = loop_head(text, match.end())
+            if ";" not in head and re.search(r"[^:]:\s.*\)->\w", head, re.DOTALL):
+                yield path, line_at(text, match.start()), (
+                    "loops over what a temporary pointer holds; keep the pointer in a variable")
+
+
 # Spelled in pieces, so that this file holds none of them.
 MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:" + "|".join(
     ["wor" + "k/", "roo" + "t/", "tmp/" + "bash"]) + ")")
@@ -343,6 +368,7 @@ CHECKS = {
     "sleeps": check_sleeps,
     "paths": check_paths,
     "words": check_words,
+    "loops": check_loops,
     "adapters": check_adapters,
     "toplevel": check_toplevel,
 }

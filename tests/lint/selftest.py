@@ -126,6 +126,13 @@ class Lint(unittest.TestCase):
         self.fails("words", "core/log/log.cc", "\n// TO" + "DO: more\n", 2)
         self.fails("words", "tests/cli/tail_test.py", "# FIX" + "ME\n", 1)
 
+    def test_loops_over_what_is_gone(self):
+        self.fails("loops", "core/log/log.cc",
+                   "void f() {\n    for (const auto& x : set_->state()->all) g(x);\n}\n", 2)
+        self.write("core/log/log.cc",
+                   "void f() {\n    for (const auto& x : set_->all()) g(x->y());\n}\n")
+        self.assertEqual(lint.violations("loops", self.root), [])
+
     def test_calls_outside_the_adapters(self):
         for call in ("std::chrono::steady_clock::now()", 'std::ifstream in("x")',
                      '::open("x", 0)', 'fopen("x", "r")', "std::random_device{}()",

@@ -158,7 +158,12 @@ class Daemon:
         self.process.send_signal(number)
 
     def wait(self, seconds=LIMIT_SECONDS):
-        return self.process.wait(seconds)
+        code = self.process.wait(seconds)
+        log = self.log()
+        # What a sanitizer found is the reason, and it lies in a folder that goes with the test.
+        if "Sanitizer" in log:
+            raise AssertionError(f"the daemon ended with {code}\n" + log)
+        return code
 
     def stop(self):
         self.signal(signal.SIGTERM)

@@ -99,7 +99,8 @@ struct Sealed {
         std::vector<std::string> names;
         const auto set = SegmentSet::open(env, "/data", "");
         REQUIRE(set.ok());
-        for (const SegmentEntry& entry : (*set)->state()->logs[1]) {
+        const auto state = (*set)->state();
+        for (const SegmentEntry& entry : state->logs[1]) {
             names.push_back(segment_path("", LogId::default_log, entry.segment_id).substr(1));
         }
         return names;
