@@ -86,6 +86,12 @@ public:
         return done;
     }
 
+    void will_read(std::uint64_t offset, std::uint64_t bytes) const override {
+        // A hint that is not taken costs its reader time, nothing else.
+        static_cast<void>(::posix_fadvise(fd_.get(), static_cast<off_t>(offset),
+                                          static_cast<off_t>(bytes), POSIX_FADV_WILLNEED));
+    }
+
     Status write_at(std::uint64_t offset, std::string_view data) override {
         while (!data.empty()) {
             const ssize_t n = retry_interrupted([&] {

@@ -77,15 +77,21 @@ Result<WalIndexClaim> verify_wal_file_index(Env& env, const std::string& path,
     KLOG_TRY_ASSIGN(const std::size_t got, file->read_at(0, bytes));
     bytes.resize(got);
     KLOG_TRY_ASSIGN(const WalFileIndexHeader header, decode_wal_file_index_header(bytes, path));
-    if (size - kWalFileIndexHeaderBytes != header.body_bytes) {
+    if (size != header.file_bytes()) {
         return index_damage(path, size,
                             std::to_string(size) + " bytes long where its header says " +
-                                std::to_string(header.body_bytes + kWalFileIndexHeaderBytes));
+                                std::to_string(header.file_bytes()));
     }
-    KLOG_TRY_ASSIGN(const std::uint32_t crc, checksum_of(*file, path, kWalFileIndexHeaderBytes,
-                                                         header.body_bytes, advanced));
+    const std::uint64_t entities_at = header.header_bytes + header.body_bytes;
+    KLOG_TRY_ASSIGN(const std::uint32_t crc,
+                    checksum_of(*file, path, header.header_bytes, header.body_bytes, advanced));
     if (crc != header.body_crc) {
-        return index_damage(path, kWalFileIndexHeaderBytes, "what it lists fails its checksum");
+        return index_damage(path, header.header_bytes, "what it lists fails its checksum");
+    }
+    KLOG_TRY_ASSIGN(const std::uint32_t entities_crc,
+                    checksum_of(*file, path, entities_at, header.entity_bytes, advanced));
+    if (header.has_entities && entities_crc != header.entities_crc) {
+        return index_damage(path, entities_at, "its entities fail their checksum");
     }
     return WalIndexClaim{header.wal_id, header.end, size};
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "segment/record_codec.h"
+#include "segment/record_hash.h"
+#include "topic/topic.h"
 
 namespace klog {
 namespace {
@@ -14,7 +16,7 @@ std::size_t number_of(LogId log) { return static_cast<std::size_t>(log); }
 }  // namespace
 
 const WalLogIndex& FileCatalog::index_of(const Entry& entry, LogId log) const {
-    return entry.closed ? entry.logs[number_of(log)] : entry.growing.log(log);
+    return entry.logs ? (*entry.logs)[number_of(log)] : entry.growing.log(log);
 }
 
 FileCatalog::FileCatalog(Env& env, Wal& wal, const SegmentCatalog& segments, std::string index_dir)
@@ -33,9 +35,10 @@ std::uint64_t FileCatalog::end_of(std::uint64_t wal_id) const {
     return 0;
 }
 
-Result<WalFileIndex> FileCatalog::scan(std::uint64_t wal_id) const {
+Result<WalFileIndex> FileCatalog::scan(std::uint64_t wal_id, bool with_entities) const {
     WalFileIndex index;
     KLOG_TRY_ASSIGN(auto reader, wal_.open_file(wal_id, kWalFileHeaderBytes));
+    std::vector<std::uint32_t> entities;
     for (;;) {
         KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader->next());
         if (!frame) return index;
@@ -43,13 +46,29 @@ Result<WalFileIndex> FileCatalog::scan(std::uint64_t wal_id) const {
         if (header.count == 0) continue;
         RecordDecoder decoder(frame->payload(), header.first_seq, header.base_time, header.count);
         RecordView record;
+        entities.clear();
         for (;;) {
             KLOG_TRY_ASSIGN(const bool more, decoder.next(record));
             if (!more) break;
             index.add_topic(header.log_id, record.topic, record.seq);
+            if (!with_entities || !record.has_key) continue;
+            entities.push_back(entity_fingerprint(
+                entity_hash(wal_.hash_key(), space_of(record.topic), record.key)));
         }
         index.add_frame(header.log_id, header.first_seq, header.count, header.base_time,
-                        record.time, header.offset);
+                        record.time, header.offset, entities);
+    }
+}
+
+// Leaves entry.logs null where there is no index that can be read.
+void FileCatalog::load_index(std::uint64_t wal_id, std::uint64_t end, Entry& entry) const {
+    auto known = load_wal_file_index(env_, index_path(wal_id), wal_id, end);
+    if (!known) return;
+    for (WalLogIndex& log : *known) log.topics = {};
+    entry.logs = std::make_shared<const Logs>(std::move(*known));
+    // Without it the whole file is read for an entity.
+    if (auto file = env_.open(index_path(wal_id), OpenMode::read); file.ok()) {
+        entry.index_file = std::move(file).value();
     }
 }
 
@@ -58,20 +77,13 @@ Status FileCatalog::open(std::vector<std::string>& notices) {
         Entry entry;
         entry.closed = file.closed;
         const std::uint64_t wal_id = file.header.wal_id;
-        std::optional<std::array<WalLogIndex, 2>> known;
-        if (file.closed) known = load_wal_file_index(env_, index_path(wal_id), wal_id, file.end);
-        if (known) {
-            entry.logs = std::move(*known);
-            for (WalLogIndex& log : entry.logs) log.topics = {};
-            entry.indexed = true;
-        } else {
-            KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id));
-            for (const LogId log : kLogIds) entry.logs[number_of(log)] = scanned.log(log);
+        if (file.closed) load_index(wal_id, file.end, entry);
+        entry.indexed = entry.logs != nullptr;
+        if (!entry.indexed) {
+            KLOG_TRY_ASSIGN(entry.growing, scan(wal_id, true));
             if (file.closed) {
                 notices.push_back("the index of WAL file " + std::to_string(wal_id) +
                                   " was made anew");
-            } else {
-                entry.growing = std::move(scanned);
             }
         }
         MutexLock lock(mutex_);
@@ -80,18 +92,16 @@ Status FileCatalog::open(std::vector<std::string>& notices) {
     return {};
 }
 
-void FileCatalog::add_frame(const FrameHeader& header, Time last_time) {
+void FileCatalog::add_frame(const FrameHeader& header, Time last_time,
+                            std::span<const std::uint32_t> entities) {
     MutexLock lock(mutex_);
     files_[header.wal_id].growing.add_frame(header.log_id, header.first_seq, header.count,
-                                            header.base_time, last_time, header.offset);
+                                            header.base_time, last_time, header.offset, entities);
 }
 
 void FileCatalog::file_closed(std::uint64_t wal_id) {
     MutexLock lock(mutex_);
-    Entry& entry = files_[wal_id];
-    for (const LogId log : kLogIds) entry.logs[number_of(log)] = entry.growing.log(log);
-    entry.growing = WalFileIndex{};
-    entry.closed = true;
+    files_[wal_id].closed = true;
 }
 
 bool FileCatalog::missing() const {
@@ -111,12 +121,30 @@ Status FileCatalog::write_missing() {
     if (wanted.empty()) return {};
     KLOG_TRY(env_.create_dirs(dir_));
     for (const std::uint64_t wal_id : wanted) {
-        KLOG_TRY_ASSIGN(const WalFileIndex scanned, scan(wal_id));
-        Status written = scanned.write(env_, index_path(wal_id), wal_id, end_of(wal_id));
+        // The topics are read again, the entities are known.
+        KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id, false));
+        {
+            MutexLock lock(mutex_);
+            const auto known = files_.find(wal_id);
+            if (known == files_.end()) continue;  // sealed meanwhile
+            for (const LogId log : kLogIds) {
+                scanned.take_entities(known->second.growing.entities(log), log);
+            }
+        }
+        const std::uint64_t end = end_of(wal_id);
+        Status written = scanned.write(env_, index_path(wal_id), wal_id, end);
         // Too many topics for an index: the file is read from its start, which is slow, not wrong.
         if (!written && written.error().code != Code::too_many) return written;
+        Entry entry;
+        load_index(wal_id, end, entry);
         MutexLock lock(mutex_);
-        files_[wal_id].indexed = true;
+        const auto known = files_.find(wal_id);
+        if (known == files_.end()) continue;
+        known->second.indexed = true;
+        if (entry.logs == nullptr) continue;  // then memory goes on holding it
+        known->second.logs = std::move(entry.logs);
+        known->second.index_file = std::move(entry.index_file);
+        known->second.growing = WalFileIndex{};
     }
     return {};
 }
@@ -151,6 +179,46 @@ std::optional<FileCatalog::Place> FileCatalog::find(LogId log, Time time) const 
         return place_of(file, log, time);
     }
     return std::nullopt;
+}
+
+void FileCatalog::search(const Search& file, LogId log, Seq from,
+                         std::span<const std::uint32_t> fingerprints,
+                         std::vector<FileStretch>& found) {
+    std::vector<WalStretch> stretches;
+    if (!file.logs) {
+        file.growing.find(fingerprints, from, stretches);
+    } else {
+        const WalLogIndex& index = (*file.logs)[number_of(log)];
+        const bool told = file.index_file != nullptr &&
+                          find_entities(*file.index_file, index, fingerprints, from, stretches);
+        if (!told) {
+            const WalLogIndex::Point& point = index.point_of(from);
+            stretches = {{point.offset, point.first_seq, index.last_seq}};
+        }
+    }
+    for (const WalStretch& stretch : stretches) found.push_back({file.wal_id, stretch});
+}
+
+std::optional<FileCatalog::EntityPlaces> FileCatalog::find(
+    LogId log, Seq from, std::span<const Hash128> entities) const {
+    EntityPlaces places;
+    std::vector<Search> searches;
+    {
+        MutexLock lock(mutex_);
+        for (const auto& [wal_id, entry] : files_) {
+            const WalLogIndex& index = index_of(entry, log);
+            if (index.first_seq == Seq{} || index.last_seq < from) continue;
+            if (searches.empty()) places.first_seq = index.first_seq;
+            places.upto = index.last_seq;
+            searches.push_back({wal_id, entry.logs ? EntityPoints{} : entry.growing.entities(log),
+                                entry.logs, entry.index_file});
+        }
+    }
+    if (searches.empty()) return std::nullopt;
+    std::vector<std::uint32_t> fingerprints;
+    for (const Hash128& entity : entities) fingerprints.push_back(entity_fingerprint(entity));
+    for (const Search& file : searches) search(file, log, from, fingerprints, places.stretches);
+    return places;
 }
 
 bool FileCatalog::may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const {

@@ -1,5 +1,5 @@
-// Where the records of each log lie in the WAL's files: by seq, by time, and whether a closed file
-// can hold a topic at all. What was sealed is no longer here: see SegmentCatalog.
+// Where the records of each log lie in the WAL's files: by seq, by time, by entity, and whether a
+// closed file can hold a topic at all. What was sealed is no longer here: see SegmentCatalog.
 //
 // Threads: any; its own mutex. Files are read without holding it.
 #ifndef KLOG_LOG_FILE_CATALOG_H
@@ -8,7 +8,9 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +32,9 @@ public:
     // Loads or rebuilds what is known of every file. Errors: corrupt, io.
     Status open(std::vector<std::string>& notices);
 
-    // A durable frame of the live file.
-    void add_frame(const FrameHeader& header, Time last_time) KLOG_EXCLUDES(mutex_);
+    // A durable frame of the live file. entities: entity_fingerprint of its records with a key.
+    void add_frame(const FrameHeader& header, Time last_time,
+                   std::span<const std::uint32_t> entities) KLOG_EXCLUDES(mutex_);
     void file_closed(std::uint64_t wal_id) KLOG_EXCLUDES(mutex_);
     // All that the files up to this one held is sealed: they are forgotten, and their indexes
     // removed.
@@ -52,6 +55,21 @@ public:
     [[nodiscard]] std::optional<Place> find(LogId log, Seq seq) const KLOG_EXCLUDES(mutex_);
     // The same for records with a time >= time.
     [[nodiscard]] std::optional<Place> find(LogId log, Time time) const KLOG_EXCLUDES(mutex_);
+    struct FileStretch {
+        std::uint64_t wal_id = 0;
+        WalStretch stretch;
+    };
+    struct EntityPlaces {
+        std::vector<FileStretch> stretches;  // in order
+        Seq first_seq;                       // of the log in the first of the files
+        Seq upto;                            // no other record up to here can be of the entities
+    };
+    // Where records of the entities with a seq >= from may lie. Reads a page or two of the index of
+    // each closed file; where that does not tell, the whole file is a stretch. nullopt: no file
+    // holds a record of the log with a seq >= from.
+    [[nodiscard]] std::optional<EntityPlaces> find(LogId log, Seq from,
+                                                   std::span<const Hash128> entities) const
+        KLOG_EXCLUDES(mutex_);
     // False: the closed file holds no record of the log that matches. Reads its index.
     [[nodiscard]] bool may_match(std::uint64_t wal_id, LogId log, const FilterSet& set) const
         KLOG_EXCLUDES(mutex_);
@@ -67,17 +85,33 @@ public:
     [[nodiscard]] std::string index_path(std::uint64_t wal_id) const;
 
 private:
+    using Logs = std::array<WalLogIndex, 2>;
     struct Entry {
-        std::array<WalLogIndex, 2> logs;  // without topics
-        WalFileIndex growing;             // the live file's
+        std::shared_ptr<const Logs> logs;  // without topics
+        // The live file's, and that of a closed one until its index is on disk.
+        WalFileIndex growing;
         bool closed = false;
         bool indexed = false;  // its index is on disk
+        // To look entities up; null: not in the index, or it could not be opened.
+        std::shared_ptr<const File> index_file;
+    };
+    // Of one file, to be searched outside the mutex.
+    struct Search {
+        std::uint64_t wal_id = 0;
+        EntityPoints growing;
+        std::shared_ptr<const Logs> logs;  // null: `growing` counts
+        std::shared_ptr<const File> index_file;
     };
     [[nodiscard]] const WalLogIndex& index_of(const Entry& entry, LogId log) const;
     template <class Position>
     [[nodiscard]] std::optional<Place> place_of(const std::pair<const std::uint64_t, Entry>& file,
                                                 LogId log, Position position) const;
-    [[nodiscard]] Result<WalFileIndex> scan(std::uint64_t wal_id) const;
+    // with_entities: hashes every key, which takes as long as all the rest.
+    [[nodiscard]] Result<WalFileIndex> scan(std::uint64_t wal_id, bool with_entities) const;
+    static void search(const Search& file, LogId log, Seq from,
+                       std::span<const std::uint32_t> fingerprints,
+                       std::vector<FileStretch>& found);
+    void load_index(std::uint64_t wal_id, std::uint64_t end, Entry& entry) const;
     [[nodiscard]] std::uint64_t end_of(std::uint64_t wal_id) const;
 
     Env& env_;

@@ -18,17 +18,7 @@ Error missing(Seq seq) {
 }  // namespace
 
 Status SegmentCursor::choose(const ReadScope& scope) {
-    if (scope.entities) {
-        std::vector<std::uint32_t> wanted;
-        for (const Hash128& entity : *scope.entities) {
-            KLOG_TRY_ASSIGN(const std::vector<std::uint32_t> blocks,
-                            segment_->blocks_of_entity(entity));
-            wanted.insert(wanted.end(), blocks.begin(), blocks.end());
-        }
-        std::sort(wanted.begin(), wanted.end());
-        wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-        chosen_ = std::move(wanted);
-    } else if (scope.set != nullptr && !scope.set->all()) {
+    if (scope.set != nullptr && !scope.set->all()) {
         KLOG_TRY_ASSIGN(chosen_, segment_->blocks_of(*scope.set));
     }
     return {};
@@ -46,6 +36,10 @@ Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
         chosen_at_ = static_cast<std::size_t>(at - chosen_->begin());
         if (at == chosen_->end()) return Block{};
         block_ = *at;
+        if (chosen_at_ >= hinted_ && chosen_->size() - chosen_at_ > 1) {
+            hinted_ = std::min(chosen_at_ + kHintBlocks, chosen_->size());
+            segment_->will_read(std::span(*chosen_).subspan(chosen_at_, hinted_ - chosen_at_));
+        }
         // Only what is wanted without a gap is read together.
         std::uint32_t run = 0;
         while (run < ahead && chosen_at_ + run + 1 < chosen_->size() &&
@@ -115,7 +109,7 @@ Result<FrameSource::Found> FrameSource::from_segment(Seq seq) {
 }
 
 // A null frame without skipped_to: the file ended.
-Result<FrameSource::Found> FrameSource::from_wal(Seq seq, const ReadScope* /*scope*/) {
+Result<FrameSource::Found> FrameSource::from_wal(Seq seq) {
     for (;;) {
         KLOG_TRY_ASSIGN(std::shared_ptr<const Frame> frame, disk_->next());
         if (!frame) {
@@ -131,7 +125,120 @@ Result<FrameSource::Found> FrameSource::from_wal(Seq seq, const ReadScope* /*sco
     }
 }
 
+Result<std::optional<EntityTrail::Part>> EntityTrail::take(const SegmentCatalog& segments,
+                                                           LogId log, Seq seq,
+                                                           const std::vector<Hash128>& entities) {
+    while (next_ < parts_.size() && parts_[next_].segment->stats().covered.last < seq) ++next_;
+    if (next_ == parts_.size() || !parts_[next_].segment->stats().covered.contains(seq)) {
+        const auto list = segments.list(log);
+        const auto at = std::lower_bound(
+            list->begin(), list->end(), seq,
+            [](const auto& segment, Seq wanted) { return segment.entry.covered.last < wanted; });
+        if (at == list->end() || at->entry.covered.first > seq) return std::optional<Part>();
+        KLOG_TRY(look_up(*list, static_cast<std::size_t>(at - list->begin()), entities));
+    }
+    return std::optional<Part>(std::move(parts_[next_++]));
+}
+
+Status EntityTrail::look_up(const SegmentCatalog::List& list, std::size_t from,
+                            const std::vector<Hash128>& entities) {
+    parts_.clear();
+    next_ = 0;
+    const std::size_t to = std::min(from + kSegments, list.size());
+    // Each step names what the next one reads, for all segments, before any of it is read.
+    for (std::size_t i = from; i < to; ++i) list[i].reader->will_look_up();
+    for (std::size_t i = from; i < to; ++i) KLOG_TRY(list[i].reader->will_look_up(entities));
+    std::vector<Part> parts;
+    for (std::size_t i = from; i < to; ++i) {
+        Part part{list[i].reader, {}};
+        for (const Hash128& entity : entities) {
+            KLOG_TRY_ASSIGN(const std::vector<std::uint32_t> blocks,
+                            part.segment->blocks_of_entity(entity));
+            part.blocks.insert(part.blocks.end(), blocks.begin(), blocks.end());
+        }
+        std::sort(part.blocks.begin(), part.blocks.end());
+        part.blocks.erase(std::unique(part.blocks.begin(), part.blocks.end()), part.blocks.end());
+        parts.push_back(std::move(part));
+    }
+    for (const Part& part : parts) part.segment->will_read_infos(part.blocks);
+    for (const Part& part : parts) part.segment->will_read(part.blocks);
+    parts_ = std::move(parts);
+    return {};
+}
+
+// Leaves an open segment, or the places of the entities in what is not sealed.
+Status FrameSource::look_up(Seq seq, const std::vector<Hash128>& entities) {
+    segment_.reset();
+    disk_.reset();
+    places_.reset();
+    for (int tries = 1;; ++tries) {
+        KLOG_TRY_ASSIGN(std::optional<EntityTrail::Part> part,
+                        trail_.take(catalog_.segments(), log_, seq, entities));
+        if (part) {
+            segment_.emplace(std::move(part->segment));
+            segment_->choose(std::move(part->blocks));
+            return {};
+        }
+        places_ = catalog_.find(log_, seq, entities);
+        place_ = 0;
+        if (places_ && places_->first_seq <= seq) return {};
+        // Its file has just been sealed.
+        if (tries == kTriesMax) return missing(seq);
+    }
+}
+
+// nullopt: the file is not there any more, since it was sealed.
+Result<std::optional<FrameSource::Found>> FrameSource::from_stretch(Seq seq) {
+    const auto& stretches = places_->stretches;
+    const std::size_t before = place_;
+    while (place_ < stretches.size() && stretches[place_].stretch.last_seq < seq) ++place_;
+    if (place_ != before) disk_.reset();
+    if (place_ == stretches.size()) {
+        Found found;
+        found.skipped_to = places_->upto;
+        places_.reset();
+        return std::optional<Found>(std::move(found));
+    }
+    const FileCatalog::FileStretch& place = stretches[place_];
+    const Seq wanted = std::max(seq, place.stretch.first_seq);
+    if (auto frame = tail_.frame_of(wanted)) {
+        disk_.reset();
+        const FrameHeader& header = frame->header;
+        return std::optional<Found>(
+            Found{std::move(frame), {}, Seq{header.first_seq.value + header.count - 1}});
+    }
+    if (!disk_ || disk_next_ != wanted) {
+        auto opened = wal_.open_file(place.wal_id, place.stretch.offset);
+        if (!opened.ok()) {
+            if (catalog_.segments().find(log_, wanted) != nullptr) return std::optional<Found>();
+            return std::move(opened).error();
+        }
+        disk_ = std::move(opened).value();
+    }
+    KLOG_TRY_ASSIGN(Found found, from_wal(wanted));
+    if (!found.frame) return missing(wanted);
+    return std::optional<Found>(std::move(found));
+}
+
+Result<FrameSource::Found> FrameSource::find_entities(Seq seq,
+                                                      const std::vector<Hash128>& entities) {
+    for (;;) {
+        if (segment_ && segment_->segment().stats().covered.contains(seq)) return from_segment(seq);
+        if (places_ && seq <= places_->upto) {
+            KLOG_TRY_ASSIGN(std::optional<Found> found, from_stretch(seq));
+            if (found) return *std::move(found);
+        }
+        KLOG_TRY(look_up(seq, entities));
+    }
+}
+
 Result<FrameSource::Found> FrameSource::find(Seq seq, const ReadScope* scope) {
+    if (scope != nullptr && scope->entities) {
+        // Whoever finds the next record in memory may be an io thread: it goes on there, frame by
+        // frame, since a look-up may wait for the disk.
+        const bool looked_up = places_ && seq <= places_->upto;
+        if (looked_up || !in_memory(seq)) return find_entities(seq, *scope->entities);
+    }
     if (auto frame = tail_.frame_of(seq)) {
         segment_.reset();
         disk_.reset();
@@ -140,7 +247,7 @@ Result<FrameSource::Found> FrameSource::find(Seq seq, const ReadScope* scope) {
     }
     if (segment_ && segment_->segment().stats().covered.contains(seq)) return from_segment(seq);
     if (disk_ && disk_next_ == seq) {
-        KLOG_TRY_ASSIGN(Found found, from_wal(seq, scope));
+        KLOG_TRY_ASSIGN(Found found, from_wal(seq));
         if (found.frame) return found;
         // The end of that file, as it was when it was opened.
     }
@@ -148,7 +255,7 @@ Result<FrameSource::Found> FrameSource::find(Seq seq, const ReadScope* scope) {
     KLOG_TRY(open_disk(seq, scope, found));
     if (found.skipped_to != Seq{}) return found;
     if (segment_) return from_segment(seq);
-    KLOG_TRY_ASSIGN(found, from_wal(seq, scope));
+    KLOG_TRY_ASSIGN(found, from_wal(seq));
     if (found.frame) return found;
     return Error{Code::corrupt, "seq " + std::to_string(seq.value) + " is missing",
                  "klog reads on behind it with --after"};

@@ -35,6 +35,8 @@ public:
     [[nodiscard]] const SegmentReader& segment() const { return *segment_; }
     // Looks up which blocks are wanted; before the first next().
     Status choose(const ReadScope& scope);
+    // Those are known: rising.
+    void choose(std::vector<std::uint32_t> blocks) { chosen_ = std::move(blocks); }
     struct Block {
         std::shared_ptr<const Frame> frame;  // null: none is left
         Seq last_seq;
@@ -45,12 +47,39 @@ public:
 private:
     // Blocks read together once a reader goes on from one block to the next.
     static constexpr std::uint32_t kReadAheadBlocks = 15;
+    // Chosen blocks that the disk may read at once, while the first of them is being unpacked.
+    static constexpr std::size_t kHintBlocks = 64;
 
     std::shared_ptr<SegmentReader> segment_;
     std::optional<std::vector<std::uint32_t>> chosen_;  // nullopt: all
     std::size_t chosen_at_ = 0;
+    std::size_t hinted_ = 0;  // so many of chosen_ the disk was told of
     std::uint32_t block_ = 0;
     Seq expected_;  // the seq behind the last block that was given; 0: none was
+};
+
+// Which blocks of which segments may hold records of some entities. Looks at several segments at
+// a time, so that the disk works on all of them at once when nothing is in memory.
+class EntityTrail {
+public:
+    // At most as many segments are looked at together; a segment has 16 Ki blocks or so.
+    static constexpr std::size_t kSegments = 32;
+
+    // Segments of `list` from the one that answers for seq on. Reads footers. nullptr: seq is not
+    // sealed. The blocks are handed over: each segment is asked for once.
+    struct Part {
+        std::shared_ptr<SegmentReader> segment;
+        std::vector<std::uint32_t> blocks;
+    };
+    Result<std::optional<Part>> take(const SegmentCatalog& segments, LogId log, Seq seq,
+                                     const std::vector<Hash128>& entities);
+
+private:
+    Status look_up(const SegmentCatalog::List& list, std::size_t from,
+                   const std::vector<Hash128>& entities);
+
+    std::vector<Part> parts_;
+    std::size_t next_ = 0;
 };
 
 class FrameSource {
@@ -73,7 +102,11 @@ public:
 private:
     Status open_disk(Seq seq, const ReadScope* scope, Found& found);
     Result<Found> from_segment(Seq seq);
-    Result<Found> from_wal(Seq seq, const ReadScope* scope);
+    Result<Found> from_wal(Seq seq);
+    // For a scope that names entities.
+    Result<Found> find_entities(Seq seq, const std::vector<Hash128>& entities);
+    Status look_up(Seq seq, const std::vector<Hash128>& entities);
+    Result<std::optional<Found>> from_stretch(Seq seq);
 
     LogId log_;
     Wal& wal_;
@@ -82,6 +115,10 @@ private:
     std::optional<SegmentCursor> segment_;
     std::unique_ptr<WalFrameReader> disk_;
     Seq disk_next_;  // the seq behind the last frame that disk_ gave
+    // Where the entities' records lie in what is not sealed.
+    std::optional<FileCatalog::EntityPlaces> places_;
+    std::size_t place_ = 0;
+    EntityTrail trail_;
 };
 
 }  // namespace klog

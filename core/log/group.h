@@ -29,6 +29,7 @@ struct FrameBuild {
     std::shared_ptr<Frame> frame;
     RecordEncoder encoder;
     Time last_time;
+    std::vector<std::uint32_t> entities;  // entity_fingerprint of each record that has a key
 };
 
 // What a group does to one log.

@@ -8,6 +8,11 @@ namespace klog {
 
 namespace {
 
+// What passing over a file or a segment counts as, of what one step looks at: a whole index is
+// read, or a page of it. Unit: bytes.
+constexpr std::size_t kIndexBytes = 64 * 1024;
+constexpr std::size_t kLookUpBytes = 4 * 1024;
+
 // The entities that a key names under these filters, where each filter names its space.
 std::optional<std::vector<Hash128>> entities_of(const FilterSet& set, const std::string& key,
                                                 const HashKey& hash_key) {
@@ -65,7 +70,7 @@ Status LogReader::open_frame(std::size_t& looked_at) {
     KLOG_TRY_ASSIGN(FrameSource::Found found, source_.find(next, &scope_));
     if (!found.frame) {
         read_to_ = std::min(found.skipped_to, range_.end);
-        looked_at += 64 * 1024;  // reading a file's index is work too
+        looked_at += scope_.entities ? kLookUpBytes : kIndexBytes;
         return {};
     }
     frame_ = std::move(found.frame);
@@ -75,6 +80,12 @@ Status LogReader::open_frame(std::size_t& looked_at) {
     last_topic_ = nullptr;
     looked_at += frame_->bytes.size();
     return {};
+}
+
+Result<bool> LogReader::next_record(RecordView& record) {
+    // Any record can be the one that ends the read by its time.
+    if (!key_ || range_.until_time) return decoder_->next(record);
+    return decoder_->next_of_key(record, *key_);
 }
 
 // False: the chunk is full.
@@ -87,7 +98,7 @@ Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
             record = *held_;
             held_.reset();
         } else {
-            KLOG_TRY_ASSIGN(const bool more, decoder_->next(record));
+            KLOG_TRY_ASSIGN(const bool more, next_record(record));
             if (!more) break;
             if (record.seq <= read_to_) continue;
         }

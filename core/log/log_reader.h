@@ -42,6 +42,7 @@ public:
 private:
     [[nodiscard]] bool matches(const RecordView& record);
     Status scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
+    Result<bool> next_record(RecordView& record);
     Result<bool> scan_frame(ReadChunk& chunk, std::size_t& bytes_left, std::size_t records_max);
     Status open_frame(std::size_t& looked_at);
     void take_live(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);

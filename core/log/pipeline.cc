@@ -283,7 +283,7 @@ void Pipeline::publish(Group& group) {
                                     std::memory_order_relaxed);
             std::vector<std::shared_ptr<const Frame>> frames;
             for (const FrameBuild& build : part.frames) {
-                catalog_.add_frame(build.frame->header, build.last_time);
+                catalog_.add_frame(build.frame->header, build.last_time, build.entities);
                 frames.push_back(build.frame);
             }
             auto more = log->tail.publish(frames, part.last_seq);

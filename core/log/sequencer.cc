@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/coding.h"
+#include "index/entity_points.h"
 #include "topic/topic.h"
 
 namespace klog {
@@ -247,8 +248,10 @@ void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecor
     if (part.frames.empty() || part.frames.back().frame->bytes.size() + bytes > kFrameBytesWanted) {
         part.frames.emplace_back(log_, view.seq, view.time);
     }
-    part.frames.back().encoder.add(view);
-    part.frames.back().last_time = view.time;
+    FrameBuild& frame = part.frames.back();
+    frame.encoder.add(view);
+    frame.last_time = view.time;
+    if (entity != nullptr) frame.entities.push_back(entity_fingerprint(prepared.entity));
     call.group.bytes += bytes;
 
     if (part.last_count == nullptr || part.last_topic != record.topic) {

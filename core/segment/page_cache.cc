@@ -29,6 +29,11 @@ public:
         return found->second->page;
     }
 
+    [[nodiscard]] bool contains(const Key& key) const override {
+        const MutexLock lock(mutex_);
+        return pages_.contains(key);
+    }
+
     void put(const Key& key, std::shared_ptr<const Frame> page) override {
         const std::uint64_t bytes = page->bytes.capacity() + kBookkeepingBytes;
         if (bytes > bytes_max_ / kLargestPart) return;

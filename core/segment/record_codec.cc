@@ -285,6 +285,33 @@ Status RecordDecoder::read_optional(ByteReader& in, std::uint32_t bits, RecordVi
     return {};
 }
 
+Result<bool> RecordDecoder::next_of_key(RecordView& record, std::string_view key) {
+    while (left_ > 0) {
+        record_offset_ = static_cast<std::uint32_t>(at_);
+        ByteReader outer(payload_.substr(at_));
+        ByteReader in(outer.bytes());
+        in.u8();  // kind
+        const std::uint32_t bits = in.fixed<std::uint16_t>();
+        in.varint();  // seq
+        in.varint();  // time
+        in.varint();  // version
+        std::string_view topic;
+        if ((bits & kInlineTopic) != 0) {
+            topic = in.bytes();
+        } else {
+            in.varint();
+        }
+        const bool has_key = (bits & kHasKey) != 0;
+        const bool is_it = has_key && in.bytes() == key;
+        // What is broken is told by whoever decodes it.
+        if (is_it || !in.ok() || !outer.ok() || (bits & ~kKnownBits) != 0) return next(record);
+        if ((bits & kInlineTopic) != 0) topics_.push_back(topic);
+        at_ = static_cast<std::size_t>(outer.position() - payload_.data());
+        --left_;
+    }
+    return next(record);
+}
+
 Result<bool> RecordDecoder::next(RecordView& record) {
     record_offset_ = static_cast<std::uint32_t>(at_);
     if (left_ == 0) {

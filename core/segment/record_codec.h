@@ -65,6 +65,9 @@ public:
     // record, a count that does not fit), format_unknown (a kind, a presence bit, an encoding or a
     // critical field that this version does not know).
     [[nodiscard]] Result<bool> next(RecordView& record);
+    // The same for the next record with that key. Of the others only what stands before their value
+    // is looked at, so that damage that a checksum would not tell may stay unseen in them.
+    [[nodiscard]] Result<bool> next_of_key(RecordView& record, std::string_view key);
     // Where the record that next() gave last begins, relative to the payload.
     [[nodiscard]] std::uint32_t record_offset() const { return record_offset_; }
 

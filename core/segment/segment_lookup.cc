@@ -140,8 +140,9 @@ Result<std::uint32_t> SegmentReaderImpl::find_first(KeyReaches&& key_reaches, Re
         (key_reaches(key) ? high : low) = middle;
     }
     KLOG_TRY_ASSIGN(const auto infos, index_page(low, Cached::yes));
-    const auto found = std::find_if(infos.begin(), infos.end(), reaches);
-    return low * kSegmentIndexPageBlocks + static_cast<std::uint32_t>(found - infos.begin());
+    std::uint32_t found = 0;
+    while (found < infos.size() && !reaches(infos[found])) ++found;
+    return low * kSegmentIndexPageBlocks + found;
 }
 
 Result<std::uint32_t> SegmentReaderImpl::find_block(Seq seq) {
@@ -245,9 +246,70 @@ Result<std::vector<std::uint32_t>> SegmentReaderImpl::blocks_of_fingerprint(
         KLOG_TRY_ASSIGN(const bool more, walk.next());
         if (!more || walk.cursor().fingerprint() > fingerprint) return none;
         if (walk.cursor().fingerprint() < fingerprint) continue;
-        BlockUnion held(blocks());
-        walk.cursor().add_blocks(held);
-        return held.take();
+        std::vector<std::uint32_t> held;
+        walk.cursor().list_blocks(held);
+        return held;
+    }
+}
+
+void SegmentReaderImpl::will_look_up() {
+    if (section(SectionType::key_pages).entries == 0) return;
+    for (const SectionType type :
+         {SectionType::filter_pages, SectionType::key_pages, SectionType::index_pages}) {
+        {
+            const MutexLock lock(mutex_);
+            if (tables_[static_cast<std::size_t>(type)] != nullptr) continue;
+        }
+        const SectionRef& ref = section(table_of(type));
+        file_->will_read(ref.offset, ref.stored_bytes);
+    }
+}
+
+void SegmentReaderImpl::will_read_page(SectionType type, const PageTable& table,
+                                       std::size_t number) {
+    if (number >= table.pages.size() || in_memory(type, static_cast<std::uint32_t>(number))) return;
+    file_->will_read(table.pages[number].offset, table.pages[number].stored_bytes);
+}
+
+Status SegmentReaderImpl::will_look_up(std::span<const Hash128> entities) {
+    const std::uint64_t filter_entries = section(SectionType::filter_pages).entries;
+    if (section(SectionType::key_pages).entries == 0 || filter_entries == 0) return {};
+    KLOG_TRY_ASSIGN(const auto filter, table(SectionType::filter_pages));
+    KLOG_TRY_ASSIGN(const auto keys, table(SectionType::key_pages));
+    for (const Hash128& entity : entities) {
+        const std::uint64_t fingerprint = fingerprint_of(entity);
+        const auto blocks = static_cast<std::uint32_t>(filter_entries);
+        will_read_page(SectionType::filter_pages, *filter,
+                       filter_block_of(fingerprint, blocks) / kFilterPageBlocks);
+        will_read_page(SectionType::key_pages, *keys, keys->page_of(big_endian(fingerprint)));
+    }
+    return {};
+}
+
+void SegmentReaderImpl::will_read_infos(std::span<const std::uint32_t> blocks) {
+    if (blocks.empty()) return;
+    {
+        const MutexLock lock(mutex_);
+        if (dictionary_.expired()) {
+            const SectionRef& ref = section(SectionType::dictionary);
+            file_->will_read(ref.offset, ref.stored_bytes);
+        }
+    }
+    const auto known = table(SectionType::index_pages);
+    if (!known.ok()) return;
+    std::uint32_t last = UINT32_MAX;
+    for (const std::uint32_t block : blocks.first(std::min(blocks.size(), kWillReadBlocks))) {
+        const std::uint32_t number = block / kSegmentIndexPageBlocks;
+        if (number != last) will_read_page(SectionType::index_pages, **known, number);
+        last = number;
+    }
+}
+
+void SegmentReaderImpl::will_read(std::span<const std::uint32_t> blocks) {
+    for (const std::uint32_t block : blocks.first(std::min(blocks.size(), kWillReadBlocks))) {
+        if (block >= this->blocks() || in_memory(SectionType::blocks, block)) continue;
+        const auto info = block_info(block);
+        if (info.ok()) file_->will_read(info->offset, info->stored_bytes);
     }
 }
 

@@ -269,6 +269,14 @@ bool FingerprintCursor::next() {
 
 void FingerprintCursor::add_blocks(BlockUnion& to) const { add_walked(postings_, blocks_, to); }
 
+void FingerprintCursor::list_blocks(std::vector<std::uint32_t>& to) const {
+    ByteReader in(postings_);
+    const bool sound = walk_postings(in, blocks_, [&to](std::uint32_t first, std::uint32_t last) {
+        for (std::uint32_t block = first; block <= last; ++block) to.push_back(block);
+    });
+    KLOG_ASSERT(sound);  // next() walked them before
+}
+
 std::uint32_t filter_blocks(std::uint64_t entries) {
     constexpr std::uint64_t kBlockBits = kFilterBlockBytes * 8;
     return static_cast<std::uint32_t>((entries * kFilterBitsPerEntry + kBlockBits - 1) /

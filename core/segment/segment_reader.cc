@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "base/assert.h"
@@ -169,7 +170,21 @@ Result<std::shared_ptr<const Frame>> SegmentReaderImpl::page(SectionType pages,
     return std::shared_ptr<const Frame>(std::move(frame));
 }
 
-Result<std::vector<BlockInfo>> SegmentReaderImpl::index_page(std::uint32_t number, Cached cached) {
+std::shared_ptr<const Frame> IndexPage::keep(std::span<const BlockInfo> infos) {
+    static_assert(std::is_trivially_copyable_v<BlockInfo>);
+    auto frame = make_frame();
+    frame->bytes.resize(infos.size_bytes());
+    if (!infos.empty()) std::memcpy(frame->bytes.data(), infos.data(), infos.size_bytes());
+    return frame;
+}
+
+Result<IndexPage> SegmentReaderImpl::index_page(std::uint32_t number, Cached cached) {
+    const PageCache::Key key{stats().segment_id,
+                             static_cast<std::uint32_t>(SectionType::index_pages), number};
+    const bool use_cache = cached == Cached::yes && cache_ != nullptr;
+    if (use_cache) {
+        if (auto found = cache_->find(key)) return IndexPage(std::move(found));
+    }
     KLOG_TRY_ASSIGN(const auto table_held, table(SectionType::index_pages));
     // Only the last page may hold fewer, so that a block's page is known by its number.
     const std::uint64_t before = std::uint64_t{number} * kSegmentIndexPageBlocks;
@@ -177,13 +192,16 @@ Result<std::vector<BlockInfo>> SegmentReaderImpl::index_page(std::uint32_t numbe
     if (ref.entries != std::min<std::uint64_t>(kSegmentIndexPageBlocks, root_.blocks - before)) {
         return corrupt_at(ref.offset, "a page of its block index has another size");
     }
-    KLOG_TRY_ASSIGN(const auto frame, page(SectionType::index_pages, number, cached));
+    // The cache holds it decoded instead.
+    KLOG_TRY_ASSIGN(const auto frame, page(SectionType::index_pages, number, Cached::no));
     std::vector<BlockInfo> infos;
     if (!decode_index_page(frame->payload(), table_held->key(number), ref.entries,
                            section(SectionType::blocks), infos)) {
         return corrupt_at(ref.offset, "a page of its block index is damaged");
     }
-    return infos;
+    auto decoded = IndexPage::keep(infos);
+    if (use_cache) cache_->put(key, decoded);
+    return IndexPage(std::move(decoded));
 }
 
 Result<BlockInfo> SegmentReaderImpl::block_info(std::uint32_t block) {
@@ -247,26 +265,28 @@ Result<std::shared_ptr<const Frame>> SegmentReaderImpl::block(std::uint32_t bloc
     const std::size_t at = block % kSegmentIndexPageBlocks;
     // Neighbours in the file, as far as one page of the index and the limits go.
     std::size_t end = at + 1;
-    std::uint64_t payload_bytes = infos[at].payload_bytes;
+    const BlockInfo first = infos[at];
+    std::uint64_t payload_bytes = first.payload_bytes;
     const std::uint64_t wanted = cache_ != nullptr ? ahead : 0;
     while (end < infos.size() && end - at <= wanted) {
-        const BlockInfo& next = infos[end];
+        const BlockInfo next = infos[end];
         payload_bytes += next.payload_bytes;
-        if (next.offset + next.stored_bytes - infos[at].offset > kReadAheadBytesMax ||
+        if (next.offset + next.stored_bytes - first.offset > kReadAheadBytesMax ||
             payload_bytes > kReadAheadPayloadBytesMax) {
             break;
         }
         ++end;
     }
-    const BlockInfo& last = infos[end - 1];
-    std::string stored(static_cast<std::size_t>(last.offset + last.stored_bytes - infos[at].offset),
+    const BlockInfo last = infos[end - 1];
+    std::string stored(static_cast<std::size_t>(last.offset + last.stored_bytes - first.offset),
                        '\0');
-    KLOG_TRY(read_exact(infos[at].offset, stored));
+    KLOG_TRY(read_exact(first.offset, stored));
     std::shared_ptr<const Frame> answer;
     for (std::size_t i = at; i < end; ++i, ++key.page) {
+        const BlockInfo info = infos[i];
         const auto part = std::string_view(stored).substr(
-            static_cast<std::size_t>(infos[i].offset - infos[at].offset), infos[i].stored_bytes);
-        auto unpacked = unpack_block(key.page, infos[i], part);
+            static_cast<std::size_t>(info.offset - first.offset), info.stored_bytes);
+        auto unpacked = unpack_block(key.page, info, part);
         if (i == at) {
             KLOG_TRY_ASSIGN(answer, std::move(unpacked));
             if (cache_ != nullptr) cache_->put(key, answer);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,6 +71,16 @@ public:
     [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of_entity(
         const Hash128& entity) = 0;
     [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of_id(const Hash128& id) = 0;
+
+    // Told before, so that the disk fetches all of it at once while others are asked: what
+    // will_look_up(entities) reads; what blocks_of_entity() reads; what block_info() reads; the
+    // blocks, of those at most kWillReadBlocks. What memory holds is left out. Cheap; a block that
+    // cannot be found is left for who reads it.
+    static constexpr std::size_t kWillReadBlocks = 64;
+    virtual void will_look_up() = 0;
+    virtual Status will_look_up(std::span<const Hash128> entities) = 0;
+    virtual void will_read_infos(std::span<const std::uint32_t> blocks) = 0;
+    virtual void will_read(std::span<const std::uint32_t> blocks) = 0;
 
     // Every checksum of the file, front to back, without the cache. `progress` is told the bytes
     // that were read; it may be empty. deep: also unpacks, and compares the footer with the

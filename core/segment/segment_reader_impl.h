@@ -4,11 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
@@ -18,6 +21,23 @@
 #include "segment/segment_reader.h"
 
 namespace klog {
+
+// A page of the block index, decoded once for all readers: to decode it takes as long as to decode
+// the records of a block.
+class IndexPage {
+public:
+    explicit IndexPage(std::shared_ptr<const Frame> decoded) : decoded_(std::move(decoded)) {}
+    [[nodiscard]] static std::shared_ptr<const Frame> keep(std::span<const BlockInfo> infos);
+    [[nodiscard]] std::size_t size() const { return decoded_->bytes.size() / sizeof(BlockInfo); }
+    [[nodiscard]] BlockInfo operator[](std::size_t at) const {
+        BlockInfo info;
+        std::memcpy(&info, decoded_->bytes.data() + at * sizeof info, sizeof info);
+        return info;
+    }
+
+private:
+    std::shared_ptr<const Frame> decoded_;  // its bytes are those of the BlockInfos
+};
 
 // Memory: the root's fields, a table of each section once it was asked for (about 45 bytes a page;
 // a page holds about 500 keys or 300 topics; kSegmentTableBytesMax each at most), and nothing else:
@@ -51,6 +71,10 @@ public:
     [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of_entity(
         const Hash128& entity) override;
     [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of_id(const Hash128& id) override;
+    void will_look_up() override;
+    Status will_look_up(std::span<const Hash128> entities) override;
+    void will_read_infos(std::span<const std::uint32_t> blocks) override;
+    void will_read(std::span<const std::uint32_t> blocks) override;
     Status verify(bool deep, const std::function<void(std::uint64_t)>& progress) override;
     Status verify_records(const std::function<void(std::uint64_t)>& progress,
                           const VisitRecord& visit) override;
@@ -71,7 +95,7 @@ public:
     [[nodiscard]] Result<std::shared_ptr<const Frame>> page(SectionType pages, std::uint32_t number,
                                                             Cached cached);
     // The blocks of a page of the index.
-    [[nodiscard]] Result<std::vector<BlockInfo>> index_page(std::uint32_t number, Cached cached);
+    [[nodiscard]] Result<IndexPage> index_page(std::uint32_t number, Cached cached);
     // stored: the bytes of the block.
     [[nodiscard]] Result<std::shared_ptr<const Frame>> unpack_block(std::uint32_t block,
                                                                     const BlockInfo& info,
@@ -88,6 +112,11 @@ private:
     // The first block for which `reaches` holds; it holds for all blocks behind that one.
     template <class KeyReaches, class Reaches>
     Result<std::uint32_t> find_first(KeyReaches&& key_reaches, Reaches&& reaches);
+    [[nodiscard]] bool in_memory(SectionType type, std::uint32_t page) const {
+        return cache_ != nullptr &&
+               cache_->contains({stats().segment_id, static_cast<std::uint32_t>(type), page});
+    }
+    void will_read_page(SectionType type, const PageTable& table, std::size_t number);
     [[nodiscard]] Result<bool> may_hold(std::uint64_t fingerprint);
     [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of_fingerprint(
         SectionType pages, std::uint64_t fingerprint);

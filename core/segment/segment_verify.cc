@@ -105,8 +105,10 @@ Status SegmentVerifier::check_header() {
 Status SegmentVerifier::check_blocks() {
     std::uint32_t block = 0;
     while (block < root_.blocks) {
-        KLOG_TRY_ASSIGN(const auto infos,
+        KLOG_TRY_ASSIGN(const IndexPage page,
                         reader_.index_page(block / kSegmentIndexPageBlocks, Cached::no));
+        std::vector<BlockInfo> infos;
+        for (std::size_t i = 0; i < page.size(); ++i) infos.push_back(page[i]);
         std::span<const BlockInfo> left = infos;
         while (!left.empty()) {
             std::size_t part = 1;

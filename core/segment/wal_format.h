@@ -17,7 +17,8 @@ namespace klog {
 inline constexpr std::uint32_t kWalFormat = 1;
 inline constexpr std::size_t kWalFileHeaderBytes = 4096;
 inline constexpr std::size_t kFrameAlignment = 8;
-inline constexpr std::size_t kFrameBytesWanted = 1U << 20U;
+// A frame is read and checked as a whole: a smaller one is cheaper for whoever wants one record.
+inline constexpr std::size_t kFrameBytesWanted = 64U << 10U;
 inline constexpr std::size_t kFrameBytesMax = 80U << 20U;
 
 using StoreUuid = std::array<std::uint8_t, 16>;

@@ -2,10 +2,16 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <random>
+#include <set>
 #include <string>
 
+#include "base/coding.h"
+#include "base/crc32c.h"
 #include "env/sim_env.h"
+#include "index/index_verify.h"
 
 namespace klog {
 namespace {
@@ -26,7 +32,13 @@ struct Frame {
     Time base_time;
     Time last_time;
     std::uint64_t offset;
+    std::vector<std::uint32_t> entities;
 };
+
+// Few entities have close neighbours, many share their first byte.
+std::uint32_t fingerprint(std::uint64_t entity) {
+    return static_cast<std::uint32_t>(entity % 5 << 29U | entity);
+}
 
 // Frames of random sizes whose times often repeat.
 std::vector<Frame> frames(std::uint64_t seed) {
@@ -39,7 +51,11 @@ std::vector<Frame> frames(std::uint64_t seed) {
         const auto count = static_cast<std::uint32_t>(1 + random() % 20);
         const Time base{time};
         time += static_cast<std::int64_t>(random() % 2);
-        out.push_back({Seq{seq}, count, base, Time{time}, offset});
+        std::vector<std::uint32_t> entities;
+        for (std::uint32_t n = 0; n < count; ++n) {
+            if (random() % 8 != 0) entities.push_back(fingerprint(random() % 400));
+        }
+        out.push_back({Seq{seq}, count, base, Time{time}, offset, std::move(entities)});
         seq += count + random() % 3;  // another log's records stand between
         time += static_cast<std::int64_t>(random() % 2);
         offset += 64 + random() % 60'000;
@@ -51,12 +67,131 @@ WalFileIndex filled(const std::vector<Frame>& all) {
     WalFileIndex index;
     for (const Frame& frame : all) {
         index.add_frame(LogId::default_log, frame.first_seq, frame.count, frame.base_time,
-                        frame.last_time, frame.offset);
+                        frame.last_time, frame.offset, frame.entities);
     }
     return index;
 }
 
+// The offsets of the stretches that hold a frame with the entity and a seq >= from, by looking at
+// every frame.
+std::vector<std::uint64_t> scanned(const std::vector<Frame>& all, const WalLogIndex& index,
+                                   std::uint32_t entity, Seq from) {
+    std::set<std::uint64_t> offsets;
+    for (const Frame& frame : all) {
+        const auto& held = frame.entities;
+        if (std::find(held.begin(), held.end(), entity) == held.end()) continue;
+        const WalLogIndex::Point& point = index.point_of(frame.first_seq);
+        const std::size_t number = static_cast<std::size_t>(&point - index.points.data());
+        if (index.stretch(number).last_seq >= from) offsets.insert(point.offset);
+    }
+    return {offsets.begin(), offsets.end()};
+}
+
+std::vector<std::uint64_t> offsets_of(const std::vector<WalStretch>& stretches) {
+    std::vector<std::uint64_t> offsets;
+    for (const WalStretch& stretch : stretches) offsets.push_back(stretch.offset);
+    return offsets;
+}
+
+// What the index on disk says of each entity is what a scan finds.
+bool finds_all(SimEnv& env, const std::vector<Frame>& all) {
+    const auto loaded = load_wal_file_index(env, kPath, kWalId, kEnd);
+    const auto file = env.open(kPath, OpenMode::read);
+    if (!loaded || !file.ok()) return false;
+    const WalLogIndex& index = (*loaded)[1];
+    for (std::uint64_t entity = 0; entity < 410; ++entity) {
+        for (const Seq from : {Seq{1}, all[150].first_seq, index.last_seq}) {
+            const std::array<std::uint32_t, 1> wanted{fingerprint(entity)};
+            std::vector<WalStretch> found;
+            if (!find_entities(**file, index, wanted, from, found)) return false;
+            if (offsets_of(found) != scanned(all, index, wanted[0], from)) return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace
+
+TEST_CASE("wal_file_index: an entity is found where a scan finds it, in memory and on disk") {
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+        CAPTURE(seed);
+        SimEnv env(1);
+        REQUIRE(env.create_dirs("/wal").ok());
+        std::vector<Frame> all = frames(seed);
+        if (seed % 2 == 1) {  // large enough for several pieces, and for runs that fill a page
+            std::mt19937_64 random(seed);
+            for (Frame& frame : all) {
+                for (int n = 0; n < 200; ++n) frame.entities.push_back(fingerprint(random() % 7));
+                for (int n = 0; n < 100; ++n) frame.entities.push_back(fingerprint(random() % 400));
+            }
+        }
+        const WalFileIndex index = filled(all);
+        const WalLogIndex& log = index.log(LogId::default_log);
+        REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());
+        CHECK(finds_all(env, all));
+        for (std::uint64_t entity = 0; entity < 410; ++entity) {
+            for (const Seq from : {Seq{1}, all[150].first_seq, log.last_seq}) {
+                std::vector<WalStretch> found;
+                const std::array<std::uint32_t, 1> wanted{fingerprint(entity)};
+                index.entities(LogId::default_log).find(wanted, from, found);
+                REQUIRE(offsets_of(found) == scanned(all, log, wanted[0], from));
+                for (const WalStretch& stretch : found) {
+                    const WalLogIndex::Point& point = log.point_of(stretch.first_seq);
+                    CHECK(stretch.first_seq == point.first_seq);
+                    const auto number = static_cast<std::size_t>(&point - log.points.data());
+                    // Seqs between two frames are another log's.
+                    CHECK(stretch.last_seq <= log.stretch(number).last_seq);
+                    CHECK(stretch.last_seq >= point.first_seq);
+                }
+            }
+        }
+        // Two at once: each stretch once.
+        std::vector<WalStretch> both;
+        index.entities(LogId::default_log)
+            .find(std::array{fingerprint(3), fingerprint(4)}, Seq{1}, both);
+        std::vector<std::uint64_t> wanted = scanned(all, log, fingerprint(3), Seq{1});
+        for (const std::uint64_t offset : scanned(all, log, fingerprint(4), Seq{1})) {
+            wanted.push_back(offset);
+        }
+        std::sort(wanted.begin(), wanted.end());
+        wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+        CHECK(offsets_of(both) == wanted);
+    }
+}
+
+TEST_CASE("wal_file_index: 4 bytes a record, and little more") {
+    EntityPoints points;
+    std::mt19937_64 random(1);
+    constexpr std::uint64_t kRecords = 400'000;
+    for (std::uint64_t seq = 1; seq <= kRecords; seq += 256) {
+        std::vector<std::uint32_t> entities(256);
+        for (std::uint32_t& entity : entities) entity = static_cast<std::uint32_t>(random());
+        points.add_frame(Seq{seq}, Seq{seq + 255}, seq * 130, true, entities);
+    }
+    CHECK(points.bytes() < kRecords * 5);
+}
+
+TEST_CASE("wal_file_index: one of the form before is not read, and is not damage") {
+    SimEnv env(1);
+    REQUIRE(env.create_dirs("/wal").ok());
+    std::string header("KLOGWIX\x1a");
+    put_fixed(header, std::uint32_t{1});  // format
+    put_fixed(header, std::uint32_t{1});  // min_reader
+    put_fixed(header, std::uint64_t{0});
+    put_fixed(header, std::uint64_t{0});
+    put_fixed(header, kWalId);
+    put_fixed(header, kEnd);
+    const std::string body(32, '\0');
+    put_fixed(header, std::uint64_t{body.size()});
+    put_fixed(header, crc32c(body));
+    put_fixed(header, crc32c(header));
+    REQUIRE(header.size() == 64);
+    REQUIRE(env.write_file(kPath, header + body).ok());
+    CHECK_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+    CHECK(verify_wal_file_index(env, kPath, {}).ok());
+    REQUIRE(env.write_file(kPath, header + body + "x").ok());
+    CHECK_FALSE(verify_wal_file_index(env, kPath, {}).ok());
+}
 
 TEST_CASE("wal_file_index: reading begins early enough, and not much earlier") {
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
@@ -92,8 +227,8 @@ TEST_CASE("wal_file_index: comes back as it was written, also after a crash") {
     SimEnv env(1);
     REQUIRE(env.create_dirs("/wal").ok());
     WalFileIndex index = filled(frames(1));
-    index.add_frame(LogId::system, Seq{5}, 1, Time{9}, Time{9}, 70'000);
-    index.add_frame(LogId::system, Seq{6}, 0, Time{9}, Time{9}, 80'000);  // empty
+    index.add_frame(LogId::system, Seq{5}, 1, Time{9}, Time{9}, 70'000, {});
+    index.add_frame(LogId::system, Seq{6}, 0, Time{9}, Time{9}, 80'000, {});  // empty
     index.add_topic(LogId::system, "$klog/x", Seq{5});
     for (std::uint64_t n = 0; n < 500; ++n) {
         index.add_topic(LogId::default_log, "orders/" + std::to_string(n % 100), Seq{1000 + n});
@@ -132,13 +267,16 @@ TEST_CASE("wal_file_index: comes back as it was written, also after a crash") {
 TEST_CASE("wal_file_index: another file's, a missing and a damaged one are told") {
     SimEnv env(1);
     REQUIRE(env.create_dirs("/wal").ok());
-    WalFileIndex index = filled(frames(2));
+    const std::vector<Frame> all = frames(2);
+    WalFileIndex index = filled(all);
     for (std::uint64_t n = 0; n < 50; ++n) {
         index.add_topic(LogId::default_log, "t/" + std::to_string(n), Seq{1000 + n});
     }
     CHECK_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
     REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());
-    CHECK(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+    CHECK(finds_all(env, all));
+    const std::uint64_t pages_at =
+        (*load_wal_file_index(env, kPath, kWalId, kEnd))[1].entities.offset;
     CHECK_FALSE(load_wal_file_index(env, kPath, kWalId + 1, kEnd).has_value());
     CHECK_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd - 1).has_value());
 
@@ -148,7 +286,11 @@ TEST_CASE("wal_file_index: another file's, a missing and a damaged one are told"
         std::string damaged = bytes;
         damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
         REQUIRE(env.write_file(kPath, damaged).ok());
-        REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+        if (at < pages_at) {
+            REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
+        } else {  // a page of entities is checked when it is read
+            REQUIRE_FALSE(finds_all(env, all));
+        }
         REQUIRE(env.write_file(kPath, bytes.substr(0, at)).ok());
         REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
     }

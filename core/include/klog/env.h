@@ -32,6 +32,12 @@ public:
     [[nodiscard]] virtual Result<std::size_t> read_at(std::uint64_t offset,
                                                       std::span<char> buffer) const = 0;
 
+    // A hint: read_at will want these bytes soon. Does not wait for the disk, and cannot fail.
+    virtual void will_read(std::uint64_t offset, std::uint64_t bytes) const {
+        static_cast<void>(offset);
+        static_cast<void>(bytes);
+    }
+
     // Writes all of data at offset, or fails; after a failure any part of it may have been
     // written. Nothing is durable before sync_data().
     virtual Status write_at(std::uint64_t offset, std::string_view data) = 0;
