@@ -26,7 +26,9 @@ Status SegmentCursor::choose(const ReadScope& scope) {
 
 Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
     const bool goes_on = expected_ != Seq{} && seq == expected_;
-    if (!goes_on) {
+    if (!goes_on && seq <= segment_->stats().held.first) {
+        block_ = 0;
+    } else if (!goes_on) {
         KLOG_TRY_ASSIGN(block_, segment_->find_block(seq));
     }
     std::uint32_t ahead = goes_on ? kReadAheadBlocks : 0;
@@ -37,8 +39,10 @@ Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
         if (at == chosen_->end()) return Block{};
         block_ = *at;
         if (chosen_at_ >= hinted_ && chosen_->size() - chosen_at_ > 1) {
-            hinted_ = std::min(chosen_at_ + kHintBlocks, chosen_->size());
-            segment_->will_read(std::span(*chosen_).subspan(chosen_at_, hinted_ - chosen_at_));
+            const auto ahead_of = std::span(*chosen_).subspan(chosen_at_);
+            segment_->will_read_infos(ahead_of);
+            segment_->will_read(ahead_of);
+            hinted_ = chosen_at_ + SegmentReader::kWillReadBlocks;
         }
         // Only what is wanted without a gap is read together.
         std::uint32_t run = 0;
@@ -176,7 +180,7 @@ Status FrameSource::look_up(Seq seq, const std::vector<Hash128>& entities) {
                         trail_.take(catalog_.segments(), log_, seq, entities));
         if (part) {
             segment_.emplace(std::move(part->segment));
-            segment_->choose(std::move(part->blocks));
+            segment_->choose(std::move(part->blocks), SegmentReader::kWillReadBlocks);
             return {};
         }
         places_ = catalog_.find(log_, seq, entities);

@@ -35,8 +35,11 @@ public:
     [[nodiscard]] const SegmentReader& segment() const { return *segment_; }
     // Looks up which blocks are wanted; before the first next().
     Status choose(const ReadScope& scope);
-    // Those are known: rising.
-    void choose(std::vector<std::uint32_t> blocks) { chosen_ = std::move(blocks); }
+    // They are known, rising, and the disk was told of the first `hinted`.
+    void choose(std::vector<std::uint32_t> blocks, std::size_t hinted) {
+        chosen_ = std::move(blocks);
+        hinted_ = hinted;
+    }
     struct Block {
         std::shared_ptr<const Frame> frame;  // null: none is left
         Seq last_seq;
@@ -47,8 +50,6 @@ public:
 private:
     // Blocks read together once a reader goes on from one block to the next.
     static constexpr std::uint32_t kReadAheadBlocks = 15;
-    // Chosen blocks that the disk may read at once, while the first of them is being unpacked.
-    static constexpr std::size_t kHintBlocks = 64;
 
     std::shared_ptr<SegmentReader> segment_;
     std::optional<std::vector<std::uint32_t>> chosen_;  // nullopt: all

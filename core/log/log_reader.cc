@@ -24,6 +24,8 @@ std::optional<std::vector<Hash128>> entities_of(const FilterSet& set, const std:
         entities.push_back(entity_hash(hash_key, space, key));
     }
     if (entities.empty()) return std::nullopt;
+    std::sort(entities.begin(), entities.end());
+    entities.erase(std::unique(entities.begin(), entities.end()), entities.end());
     return entities;
 }
 

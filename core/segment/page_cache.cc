@@ -29,9 +29,12 @@ public:
         return found->second->page;
     }
 
-    [[nodiscard]] bool contains(const Key& key) const override {
+    [[nodiscard]] bool touch(const Key& key) override {
         const MutexLock lock(mutex_);
-        return pages_.contains(key);
+        const auto found = pages_.find(key);
+        if (found == pages_.end()) return false;
+        recent_.splice(recent_.begin(), recent_, found->second);
+        return true;
     }
 
     void put(const Key& key, std::shared_ptr<const Frame> page) override {

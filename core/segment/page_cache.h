@@ -37,8 +37,8 @@ public:
 
     // A page is a Frame also where it is a footer's: then only `bytes` counts. nullptr: not here.
     [[nodiscard]] virtual std::shared_ptr<const Frame> find(const Key& key) = 0;
-    // Counts as no look-up, and leaves the order as it is.
-    [[nodiscard]] virtual bool contains(const Key& key) const = 0;
+    // True: it is here, and was used just now. Counts as no look-up.
+    [[nodiscard]] virtual bool touch(const Key& key) = 0;
     // Larger than a quarter of bytes_max: not kept.
     virtual void put(const Key& key, std::shared_ptr<const Frame> page) = 0;
     // Of a segment that is gone.

@@ -217,17 +217,20 @@ Error SegmentReaderImpl::corrupt_block(std::uint32_t block, const BlockInfo& inf
 }
 
 Result<std::shared_ptr<const UnpackDictionary>> SegmentReaderImpl::unpack_dictionary() {
+    const PageCache::Key key{stats().segment_id, static_cast<std::uint32_t>(SectionType::dictionary),
+                             0};
     {
         const MutexLock lock(mutex_);
-        if (auto held = dictionary_.lock()) return held;
+        if (auto held = dictionary_.lock()) {
+            // Or it would go before the blocks that need it: nobody looks for it in the cache.
+            if (cache_ != nullptr) static_cast<void>(cache_->touch(key));
+            return held;
+        }
     }
     KLOG_TRY_ASSIGN(const std::string bytes, read_section(SectionType::dictionary));
     const auto made = std::make_shared<const DictionaryPage>(bytes);
     const std::shared_ptr<const UnpackDictionary> prepared(made, &made->prepared);
-    if (cache_ != nullptr) {
-        cache_->put({stats().segment_id, static_cast<std::uint32_t>(SectionType::dictionary), 0},
-                    made);
-    }
+    if (cache_ != nullptr) cache_->put(key, made);
     const MutexLock lock(mutex_);
     dictionary_ = prepared;
     if (cache_ == nullptr) dictionary_kept_ = prepared;

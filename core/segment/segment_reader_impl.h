@@ -114,7 +114,7 @@ private:
     Result<std::uint32_t> find_first(KeyReaches&& key_reaches, Reaches&& reaches);
     [[nodiscard]] bool in_memory(SectionType type, std::uint32_t page) const {
         return cache_ != nullptr &&
-               cache_->contains({stats().segment_id, static_cast<std::uint32_t>(type), page});
+               cache_->touch({stats().segment_id, static_cast<std::uint32_t>(type), page});
     }
     void will_read_page(SectionType type, const PageTable& table, std::size_t number);
     [[nodiscard]] Result<bool> may_hold(std::uint64_t fingerprint);
