@@ -42,6 +42,7 @@ LogReader::LogReader(FrameSource source, LiveTail& tail, FilterSet set,
       cell_(std::make_shared<WakeCell>()) {
     scope_.set = &set_;
     if (key_) scope_.entities = entities_of(set_, *key_, hash_key);
+    scope_.stored_blocks = range_.stored_blocks && !key_;
 }
 
 LogReader::~LogReader() {
@@ -135,12 +136,33 @@ Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
     return true;
 }
 
+// Behind records that were unpacked they are left to the next call.
+Result<bool> LogReader::take_stored(ReadChunk& chunk, std::size_t bytes_max,
+                                    std::size_t records_max) {
+    if (!scope_.stored_blocks) return false;
+    const Seq next{read_to_.value + 1};
+    SegmentCursor::Limits limits;
+    limits.bytes_max = bytes_max;
+    limits.records_max = records_max;
+    limits.end = range_.end;
+    limits.until_time = range_.until_time;
+    if (!chunk.records.empty()) return source_.has_stored(next, scope_, limits);
+    KLOG_TRY_ASSIGN(SegmentCursor::Stored stored, source_.stored(next, scope_, limits));
+    if (stored.blocks.empty()) return false;
+    read_to_ = stored.blocks.back().last_seq;
+    chunk.blocks = std::move(stored.blocks);
+    chunk.pins.push_back(std::move(stored.pin));
+    return true;
+}
+
 Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max) {
     std::size_t looked_at = 0;
     std::size_t bytes_left = bytes_max;
     while (!at_end() && looked_at < kScanBytes) {
         if (!frame_) {
             if (read_to_ >= tail_.head()) return {};
+            KLOG_TRY_ASSIGN(const bool stored, take_stored(chunk, bytes_max, records_max));
+            if (stored) return {};
             KLOG_TRY(open_frame(looked_at));
             continue;
         }
