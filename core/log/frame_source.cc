@@ -236,47 +236,6 @@ Result<FrameSource::Found> FrameSource::from_wal(Seq seq) {
     }
 }
 
-Result<std::optional<EntityTrail::Part>> EntityTrail::take(const SegmentCatalog& segments,
-                                                           LogId log, Seq seq,
-                                                           const std::vector<Hash128>& entities) {
-    while (next_ < parts_.size() && parts_[next_].segment->stats().covered.last < seq) ++next_;
-    if (next_ == parts_.size() || !parts_[next_].segment->stats().covered.contains(seq)) {
-        const auto list = segments.list(log);
-        const auto at = std::lower_bound(
-            list->begin(), list->end(), seq,
-            [](const auto& segment, Seq wanted) { return segment.entry.covered.last < wanted; });
-        if (at == list->end() || at->entry.covered.first > seq) return std::optional<Part>();
-        KLOG_TRY(look_up(*list, static_cast<std::size_t>(at - list->begin()), entities));
-    }
-    return std::optional<Part>(std::move(parts_[next_++]));
-}
-
-Status EntityTrail::look_up(const SegmentCatalog::List& list, std::size_t from,
-                            const std::vector<Hash128>& entities) {
-    parts_.clear();
-    next_ = 0;
-    const std::size_t to = std::min(from + kSegments, list.size());
-    // Each step names what the next one reads, for all segments, before any of it is read.
-    for (std::size_t i = from; i < to; ++i) list[i].reader->will_look_up();
-    for (std::size_t i = from; i < to; ++i) KLOG_TRY(list[i].reader->will_look_up(entities));
-    std::vector<Part> parts;
-    for (std::size_t i = from; i < to; ++i) {
-        Part part{list[i].reader, {}};
-        for (const Hash128& entity : entities) {
-            KLOG_TRY_ASSIGN(const std::vector<std::uint32_t> blocks,
-                            part.segment->blocks_of_entity(entity));
-            part.blocks.insert(part.blocks.end(), blocks.begin(), blocks.end());
-        }
-        std::sort(part.blocks.begin(), part.blocks.end());
-        part.blocks.erase(std::unique(part.blocks.begin(), part.blocks.end()), part.blocks.end());
-        parts.push_back(std::move(part));
-    }
-    for (const Part& part : parts) part.segment->will_read_infos(part.blocks);
-    for (const Part& part : parts) part.segment->will_read(part.blocks);
-    parts_ = std::move(parts);
-    return {};
-}
-
 // Leaves an open segment, or the places of the entities in what is not sealed.
 Status FrameSource::look_up(Seq seq, const std::vector<Hash128>& entities) {
     segment_.reset();

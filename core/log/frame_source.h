@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/siphash.h"
+#include "log/entity_trail.h"
 #include "log/file_catalog.h"
 #include "log/live_tail.h"
 #include "log/segment_catalog.h"
@@ -87,30 +88,6 @@ private:
         0;  // so many of chosen_ the disk was told of; 0: of none, nor shall it be
     std::uint32_t block_ = 0;
     Seq expected_;  // the seq behind the last block that was given; 0: none was
-};
-
-// Which blocks of which segments may hold records of some entities. Looks at several segments at
-// a time, so that the disk works on all of them at once when nothing is in memory.
-class EntityTrail {
-public:
-    // At most as many segments are looked at together; a segment has 16 Ki blocks or so.
-    static constexpr std::size_t kSegments = 32;
-
-    // Segments of `list` from the one that answers for seq on. Reads footers. nullptr: seq is not
-    // sealed. The blocks are handed over: each segment is asked for once.
-    struct Part {
-        std::shared_ptr<SegmentReader> segment;
-        std::vector<std::uint32_t> blocks;
-    };
-    Result<std::optional<Part>> take(const SegmentCatalog& segments, LogId log, Seq seq,
-                                     const std::vector<Hash128>& entities);
-
-private:
-    Status look_up(const SegmentCatalog::List& list, std::size_t from,
-                   const std::vector<Hash128>& entities);
-
-    std::vector<Part> parts_;
-    std::size_t next_ = 0;
 };
 
 class FrameSource {

@@ -19,7 +19,6 @@ import time
 from replay import ROOT, VALUE, Daemon
 
 SPREAD, SPREAD_EVERY = 200, 100_000
-SETTLE_SECONDS = 1.0
 WARM_TARGET_MS, COLD_TARGET_MS, GET_TARGET_MS = 1.0, 10.0, 0.3
 
 
@@ -135,7 +134,6 @@ def main():
         daemon = Daemon(klog, data, home)
         if not known:
             load(daemon, args.records)
-            time.sleep(SETTLE_SECONDS)
 
         def restart(running):
             running.stop()
