@@ -93,21 +93,39 @@ std::vector<std::uint64_t> offsets_of(const std::vector<WalStretch>& stretches) 
     return offsets;
 }
 
-// What the index on disk says of each entity is what a scan finds.
-bool finds_all(SimEnv& env, const std::vector<Frame>& all) {
+struct Answers {
+    int right = 0;  // what a scan finds
+    int wrong = 0;
+    int none = 0;  // the index does not tell
+};
+
+// What the index on disk says of every `step`th entity.
+Answers ask(SimEnv& env, const std::vector<Frame>& all, std::uint64_t step) {
     const auto loaded = load_wal_file_index(env, kPath, kWalId, kEnd);
     const auto file = env.open(kPath, OpenMode::read);
-    if (!loaded || !file.ok()) return false;
+    REQUIRE(loaded.has_value());
+    REQUIRE(file.ok());
     const WalLogIndex& index = (*loaded)[1];
-    for (std::uint64_t entity = 0; entity < 410; ++entity) {
+    Answers answers;
+    for (std::uint64_t entity = 0; entity < 410; entity += step) {
         for (const Seq from : {Seq{1}, all[150].first_seq, index.last_seq}) {
             const std::array<std::uint32_t, 1> wanted{fingerprint(entity)};
             std::vector<WalStretch> found;
-            if (!find_entities(**file, index, wanted, from, found)) return false;
-            if (offsets_of(found) != scanned(all, index, wanted[0], from)) return false;
+            if (!find_entities(**file, index, wanted, from, found)) {
+                ++answers.none;
+            } else if (offsets_of(found) == scanned(all, index, wanted[0], from)) {
+                ++answers.right;
+            } else {
+                ++answers.wrong;
+            }
         }
     }
-    return true;
+    return answers;
+}
+
+bool finds_all(SimEnv& env, const std::vector<Frame>& all) {
+    const Answers answers = ask(env, all, 1);
+    return answers.right > 0 && answers.wrong == 0 && answers.none == 0;
 }
 
 }  // namespace
@@ -288,8 +306,10 @@ TEST_CASE("wal_file_index: another file's, a missing and a damaged one are told"
         REQUIRE(env.write_file(kPath, damaged).ok());
         if (at < pages_at) {
             REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
-        } else {  // a page of entities is checked when it is read
-            REQUIRE_FALSE(finds_all(env, all));
+        } else if (at % 29 == 0) {  // a page of entities is checked when it is read
+            const Answers answers = ask(env, all, 3);
+            REQUIRE(answers.wrong == 0);
+            REQUIRE(answers.none > 0);
         }
         REQUIRE(env.write_file(kPath, bytes.substr(0, at)).ok());
         REQUIRE_FALSE(load_wal_file_index(env, kPath, kWalId, kEnd).has_value());
