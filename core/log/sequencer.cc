@@ -246,7 +246,10 @@ void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecor
 
     const std::size_t bytes = encoded_bytes_max(view);
     if (part.frames.empty() || part.frames.back().frame->bytes.size() + bytes > kFrameBytesWanted) {
+        // Where one was filled, the next one is likely to be: it need not be copied as it grows.
+        const bool room = !part.frames.empty();
         part.frames.emplace_back(log_, view.seq, view.time);
+        if (room) part.frames.back().frame->bytes.reserve(kFrameBytesWanted);
     }
     FrameBuild& frame = part.frames.back();
     frame.encoder.add(view);

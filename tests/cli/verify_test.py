@@ -168,7 +168,8 @@ class VerifyTest(unittest.TestCase):
         listing = self.last(".idx", "index", "wal")
         size = os.path.getsize(self.path(run))
         places = [(run, 30, 0), (run, 4096 + 50, 4096), (run, size - 1, None), (listing, 8, 0),
-                  (listing, 100, 64), ("wal/clean", 40, 0)]
+                  (listing, 100, 80),
+                  (listing, os.path.getsize(self.path(listing)) - 1, None), ("wal/clean", 40, 0)]
         for name, offset, named in places:
             with self.subTest(name, offset=offset):
                 mend = walfile.flip(self.path(name), offset)
