@@ -68,8 +68,11 @@ void add_store(MetricsText& text, const StoreStats& stats) {
     text.gauge("klog_store_cache_bytes", "Unpacked blocks and pages of segments in memory.",
                stats.cache_bytes);
     text.counter("klog_store_cache_hits_total", "Blocks and pages found there.", stats.cache_hits);
-    text.counter("klog_store_cache_misses_total", "Blocks and pages read from disk instead.",
+    text.counter("klog_store_cache_misses_total", "Blocks and pages that were not there.",
                  stats.cache_misses);
+    text.counter("klog_store_cache_unpacked_total",
+                 "Blocks and pages that were unpacked for it, also ahead of a reader.",
+                 stats.cache_puts);
     text.gauge("klog_store_writable", "0 while there is no room to write.",
                stats.writable && !stats.failed ? 1 : 0);
     text.gauge("klog_store_failed", "1 after a sync failed: nothing is written any more.",

@@ -314,6 +314,7 @@ struct StoreStats {
     std::uint64_t cache_bytes = 0;     // of unpacked blocks and pages
     std::uint64_t cache_hits = 0;
     std::uint64_t cache_misses = 0;
+    std::uint64_t cache_puts = 0;  // unpacked for the cache, also ahead of a reader
     bool writable = true;  // false: no room; reads go on
     bool failed = false;   // a sync failed; nothing is written any more
 };
