@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "log/holes.h"
+
 namespace klog {
 namespace {
 
@@ -81,6 +83,7 @@ Status FrameSource::open_disk(Seq seq, const ReadScope* scope, Found& found) {
         const std::optional<FileCatalog::Place> place = catalog_.find(log_, seq);
         // Behind seq: its own file has just been sealed.
         if (!place || place->first_seq > seq) {
+            if (const Hole* hole = catalog_.hole_at(log_, seq)) return hole_error(*hole);
             if (tries == kTriesMax) return missing(seq);
             continue;
         }

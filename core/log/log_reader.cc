@@ -128,8 +128,10 @@ Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t reco
     while (!at_end() && looked_at < kScanBytes) {
         if (!frame_) {
             if (read_to_ >= tail_.head()) return {};
-            KLOG_TRY(open_frame(looked_at));
-            continue;
+            Status opened = open_frame(looked_at);
+            if (opened.ok()) continue;
+            // What was found before it is given first; the next call meets the error again.
+            return chunk.records.empty() ? opened : Status();
         }
         KLOG_TRY_ASSIGN(const bool room, scan_frame(chunk, bytes_left, records_max));
         if (!room || bytes_left == 0 || chunk.records.size() >= records_max) return {};

@@ -297,8 +297,20 @@ struct StoreStats {
     std::uint64_t cache_bytes = 0;     // of unpacked blocks and pages
     std::uint64_t cache_hits = 0;
     std::uint64_t cache_misses = 0;
-    bool writable = true;  // false: no room; reads go on
+    bool writable = true;  // false: no room, or read-only; reads go on
     bool failed = false;   // a sync failed; nothing is written any more
+    bool read_only = false;
+    std::uint64_t holes = 0;  // of a read-only store: see Hole
+};
+
+// Seqs of a log that a read-only store cannot serve. A read that needs any of them fails with
+// corrupt; what lies before and behind them is served.
+struct Hole {
+    LogId log = LogId::default_log;
+    Seq first;
+    Seq last;
+    bool open_ended = false;  // the log's end: how many records are missing is not known
+    std::string why;          // a sentence that names the file
 };
 
 // What open() found, for logs and tests.
@@ -309,6 +321,7 @@ struct RecoveryReport {
     std::uint64_t bytes_dropped = 0;       // never acknowledged
     std::uint64_t records_replayed = 0;    // into heads and ids
     std::vector<std::string> notices;      // such as "index/1/run-3 was rebuilt: bad checksum"
+    std::vector<Hole> holes;               // of a read-only store: in the order of log and seq
 };
 
 class Store {
@@ -317,7 +330,9 @@ public:
 
     // Opens or makes a store and recovers what a crash left. Errors: locked (another process or
     // Store has it), corrupt (names file and offset), format_unknown (names the writer), io,
-    // config, disk_full (a new store only; an old one opens for reading).
+    // config, disk_full (a new store only; an old one opens for reading). Read-only: no_input
+    // (there is no log); corrupt only where the set of segments cannot be trusted, since nobody can
+    // say then what is there.
     [[nodiscard]] static Result<std::unique_ptr<Store>> open(Env& env, const StoreOptions& options);
 
     [[nodiscard]] virtual Log& system_log() = 0;
@@ -327,7 +342,7 @@ public:
     // Maintenance: spares, runs, key index, file indexes, the idle mark. Sealer: WAL files become
     // segments, and small segments larger ones; it wants processor time, so lend it a thread that
     // yields to the others. Without them the same work happens on the threads that append, and, but
-    // for sealing, in close().
+    // for sealing, in close(). Of a read-only store they return at once.
     virtual void run_writer(std::stop_token stop) = 0;
     virtual void run_maintenance(std::stop_token stop) = 0;
     virtual void run_sealer(std::stop_token stop) = 0;
