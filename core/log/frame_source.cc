@@ -120,7 +120,12 @@ Result<FrameSource::Found> FrameSource::from_segment(Seq seq) {
 // A null frame without skipped_to: the file ended.
 Result<FrameSource::Found> FrameSource::from_wal(Seq seq, const ReadScope* /*scope*/) {
     for (;;) {
-        KLOG_TRY_ASSIGN(std::shared_ptr<const Frame> frame, disk_->next());
+        auto next = disk_->next();
+        if (!next.ok()) {
+            const Hole* hole = catalog_.hole_at(log_, seq);
+            return hole != nullptr ? hole_error(*hole) : std::move(next).error();
+        }
+        std::shared_ptr<const Frame> frame = std::move(next).value();
         if (!frame) {
             disk_.reset();
             return Found{};
