@@ -88,6 +88,34 @@ private:
     std::uint64_t incarnation_ = 0;
 };
 
+// Nobody is shown what a power cut could still take back: what the killed process wrote last and
+// did not sync is synced as it lies. That changes no byte, and a file system that is read-only has
+// nothing to sync.
+Status sync_tail(Env& env, const std::string& path) {
+    KLOG_TRY_ASSIGN(const auto file, env.open(path, OpenMode::read));
+    Status synced = file->sync_data();
+    if (!synced.ok() && synced.error().code == Code::not_allowed) return {};
+    return synced;
+}
+
+// The tail that a start would copy into its new file.
+void take_tail(Env& env, const WalJudgement& judged, std::vector<WalFileState>& files,
+               Wal::Opened& opened) {
+    if (files.empty() || judged.carry_end <= files.back().info.end) return;
+    WalFileInfo& newest = files.back().info;
+    const Status synced = sync_tail(env, newest.path);
+    if (!synced.ok()) {
+        opened.damages.push_back(WalDamage{
+            newest.header.wal_id, newest.path + ": what lies behind offset " +
+                                      std::to_string(newest.end) +
+                                      " may not be on the disk: " + synced.error().message});
+        opened.end_lost = true;
+        return;
+    }
+    newest.end = judged.carry_end;
+    files.back().end_chain = judged.carry_end_chain;
+}
+
 Result<Wal::Opened> open_salvaged(Env& env, const std::string& wal_dir, const SegmentSetState& set,
                                   const Error& refused, std::vector<WalFileState>& files) {
     KLOG_TRY_ASSIGN(WalSalvage found, salvage_wal(env, wal_dir, set, refused));
@@ -98,6 +126,9 @@ Result<Wal::Opened> open_salvaged(Env& env, const std::string& wal_dir, const Se
     opened.end_lost = found.end_lost;
     if (found.marker) opened.clean_next_seqs = found.marker->next_seqs;
     files = std::move(found.files);
+    if (!files.empty() && !files.back().info.closed) {
+        KLOG_TRY(sync_tail(env, files.back().info.path));
+    }
     return opened;
 }
 
@@ -116,12 +147,7 @@ Result<Wal::Opened> open_wal_read_only(Env& env, const WalOptions& options,
         KLOG_TRY_ASSIGN(opened, open_salvaged(env, wal_dir, set, judged.error(), files));
     } else if (judged.ok()) {
         files = std::move(judged->files);
-        // The tail that a start would copy into its new file.
-        if (!files.empty() && judged->carry_end > files.back().info.end) {
-            judged->report.bytes_carried_over = judged->carry_end - files.back().info.end;
-            files.back().info.end = judged->carry_end;
-            files.back().end_chain = judged->carry_end_chain;
-        }
+        take_tail(env, *judged, files, opened);
         if (judged->marker) opened.clean_next_seqs = judged->marker->next_seqs;
         opened.report = std::move(judged->report);
     } else if (judged.error().code != Code::not_found) {
