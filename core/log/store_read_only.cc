@@ -109,16 +109,17 @@ Status StoreImpl::open_indexes_read_only(LogCore& core) {
                     RunSet::open(env_, core.index_dir, wal_->store_uuid(), report_.notices));
     const std::string copy = options_.scratch_dir + "/keys-" +
                              std::to_string(static_cast<std::uint32_t>(core.id)) + ".db";
-    const std::string path = env_.database_path(copy);
-    const bool copied = path == copy;
-    if (copied) {
+    std::string path = env_.database_path(copy);
+    if (path == copy) {
         const Status done = copy_database(env_, core.index_dir + "/keys.db", copy);
         if (!done.ok()) {
-            report_.notices.push_back("the key index is made anew: " + done.error().message);
+            report_.notices.push_back("the key index is made anew, in memory: " +
+                                      done.error().message);
+            path = ":memory:";
         }
     }
     core.key_index = KeyIndex::make(path, wal_->store_uuid());
-    KLOG_TRY_ASSIGN(const bool there, copied ? env_.exists(copy) : Result<bool>(false));
+    KLOG_TRY_ASSIGN(const bool there, path == copy ? env_.exists(copy) : Result<bool>(false));
     if (!there) return {};
     KLOG_TRY_ASSIGN(const Seq listed, core.key_index->watermark());
     for (std::string& notice : core.key_index->take_notices()) {
