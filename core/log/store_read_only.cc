@@ -193,6 +193,7 @@ Status StoreImpl::recover_heads_read_only(LogCore& core) {
     core.sequencer.restore_position(
         {watermark.covered_upto, watermark.last_time, watermark.settings_seq});
     std::uint64_t replayed = 0;
+    bool too_many = false;
     Seq after = watermark.covered_upto;
     while (after < last) {
         FrameSource source(core.id, *wal_, catalog_, core.tail);
@@ -202,7 +203,8 @@ Status StoreImpl::recover_heads_read_only(LogCore& core) {
             if (++replayed % kReplayStepRecords != 0) return {};
             memtable.forget_ids();
             if (memtable.heads.bytes() <= options_.read_only_heads_bytes_max) return {};
-            return Error{Code::too_many,
+            too_many = true;
+            return Error{Code::io,
                          "the runs in " + core.index_dir + " end at seq " +
                              std::to_string(watermark.covered_upto.value) +
                              ", and the keys behind it are too many for memory",
@@ -211,7 +213,7 @@ Status StoreImpl::recover_heads_read_only(LogCore& core) {
         const Status read = for_each_record(source, after, last, nullptr, visit);
         if (read.ok()) break;
         const Error& error = read.error();
-        if (error.code == Code::too_many) {
+        if (too_many) {
             memtable.heads = {};
             core.unknown_heads = LogCore::UnknownHeads{last, heads_error(error)};
             report_.notices.push_back(error.message);

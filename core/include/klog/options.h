@@ -71,7 +71,7 @@ struct StoreOptions {
     std::string scratch_dir;
 
     // Heads that a read-only store may make anew in memory, where runs are missing or behind: about
-    // 100 bytes a key. Past it questions for single keys answer too_many. Unit: bytes. Default: 1
+    // 100 bytes a key. Past it questions for single keys answer io. Unit: bytes. Default: 1
     // GiB. Limits: 64 KiB to 64 GiB.
     std::uint64_t read_only_heads_bytes_max = 1ULL << 30U;
 
