@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "log/holes.h"
+#include "segment/segment_format.h"
 
 namespace klog {
 namespace {
@@ -31,23 +32,56 @@ Status SegmentCursor::choose(const ReadScope& scope) {
         wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
         chosen_ = std::move(wanted);
     } else if (scope.set != nullptr && !scope.set->all()) {
-        KLOG_TRY_ASSIGN(chosen_, segment_->blocks_of(*scope.set));
+        KLOG_TRY_ASSIGN(SegmentReader::TopicBlocks found, segment_->blocks_of(*scope.set));
+        chosen_ = std::move(found.blocks);
+        if (scope.stored_blocks) return find_mixed(*scope.set, found.records);
+    } else {
+        mixed_.emplace();
     }
     return {};
 }
 
-Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
-    const bool goes_on = expected_ != Seq{} && seq == expected_;
-    if (!goes_on) {
+Status SegmentCursor::find_mixed(const FilterSet& set, std::uint64_t matching) {
+    const std::uint64_t records = segment_->stats().records;
+    if (matching == records) {
+        mixed_.emplace();
+    } else if (matching >= records / 2 && segment_->topics() <= kOtherTopicsMax) {
+        KLOG_TRY_ASSIGN(mixed_, segment_->blocks_of_others(set));
+    }
+    return {};
+}
+
+// A block without a record that does not match holds one that does, so it need not be looked for
+// among the chosen ones.
+bool SegmentCursor::passes(std::uint32_t block, const BlockInfo& info, Seq seq,
+                           const Limits& limits) const {
+    if (info.held.first < seq || info.held.last > limits.end) return false;
+    if (limits.until_time && info.last_time > *limits.until_time) return false;
+    if (info.count > limits.records_max) return false;
+    if ((info.flags & BlockInfo::kReservedTopics) != 0) return false;
+    return !std::binary_search(mixed_->begin(), mixed_->end(), block);
+}
+
+Result<bool> SegmentCursor::go_to(Seq seq) {
+    const bool on = goes_on(seq);
+    if (!on) {
         KLOG_TRY_ASSIGN(block_, segment_->find_block(seq));
     }
-    std::uint32_t ahead = goes_on ? kReadAheadBlocks : 0;
     if (chosen_) {
         const auto from = chosen_->begin() + static_cast<std::ptrdiff_t>(chosen_at_);
-        const auto at = std::lower_bound(goes_on ? from : chosen_->begin(), chosen_->end(), block_);
+        const auto at = std::lower_bound(on ? from : chosen_->begin(), chosen_->end(), block_);
         chosen_at_ = static_cast<std::size_t>(at - chosen_->begin());
-        if (at == chosen_->end()) return Block{};
+        if (at == chosen_->end()) return false;
         block_ = *at;
+    }
+    return block_ < segment_->blocks();
+}
+
+Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
+    std::uint32_t ahead = goes_on(seq) ? kReadAheadBlocks : 0;
+    KLOG_TRY_ASSIGN(const bool found_one, go_to(seq));
+    if (!found_one) return Block{};
+    if (chosen_) {
         // Only what is wanted without a gap is read together.
         std::uint32_t run = 0;
         while (run < ahead && chosen_at_ + run + 1 < chosen_->size() &&
@@ -56,7 +90,6 @@ Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
         }
         ahead = run;
     }
-    if (block_ >= segment_->blocks()) return Block{};
     KLOG_TRY_ASSIGN(const BlockInfo info, segment_->block_info(block_));
     Block found;
     KLOG_TRY_ASSIGN(found.frame, segment_->block(block_, ahead));
@@ -66,8 +99,83 @@ Result<SegmentCursor::Block> SegmentCursor::next(Seq seq) {
     return found;
 }
 
+Result<bool> SegmentCursor::has_stored(Seq seq, const Limits& limits) {
+    if (!mixed_) return false;
+    KLOG_TRY_ASSIGN(const bool found_one, go_to(seq));
+    if (!found_one) return false;
+    KLOG_TRY_ASSIGN(const BlockInfo info, segment_->block_info(block_));
+    return passes(block_, info, seq, limits);
+}
+
+Result<SegmentCursor::Stored> SegmentCursor::stored(Seq seq, const Limits& limits) {
+    Stored stored;
+    if (!mixed_) return stored;
+    KLOG_TRY_ASSIGN(const bool found_one, go_to(seq));
+    if (!found_one) return stored;
+    Limits left = limits;
+    const auto wanted = [&](std::uint32_t block, const BlockInfo& info) {
+        if (!passes(block, info, seq, left)) return false;
+        left.records_max -= info.count;
+        return true;
+    };
+    KLOG_TRY_ASSIGN(const SegmentReader::StoredRun run,
+                    segment_->stored_run(block_, limits.bytes_max, wanted));
+    std::size_t at = 0;
+    for (const BlockInfo& info : run.blocks) {
+        StoredBlock block;
+        block.codec = info.codec;
+        block.bytes = std::string_view(*run.bytes).substr(at, info.stored_bytes);
+        block.payload_bytes = info.payload_bytes;
+        block.count = info.count;
+        block.first_seq = info.held.first;
+        block.base_time = info.first_time;
+        block.last_seq = info.held.last;
+        if (info.codec == static_cast<std::uint8_t>(SegmentCodec::zstd_dictionary)) {
+            if (dictionary_ == nullptr) {
+                KLOG_TRY_ASSIGN(std::string bytes, segment_->dictionary());
+                dictionary_ = std::make_shared<const std::string>(std::move(bytes));
+            }
+            block.dictionary = dictionary_;
+        }
+        at += info.stored_bytes;
+        expected_ = Seq{info.held.last.value + 1};
+        ++block_;
+        stored.blocks.push_back(std::move(block));
+    }
+    stored.pin = run.bytes;
+    return stored;
+}
+
 FrameSource::FrameSource(LogId log, Wal& wal, const FileCatalog& catalog, const LiveTail& tail)
     : log_(log), wal_(wal), catalog_(catalog), tail_(tail) {}
+
+Result<bool> FrameSource::enter_segment(Seq seq, const ReadScope* scope) {
+    if (segment_ && segment_->segment().stats().covered.contains(seq)) return true;
+    segment_.reset();
+    auto segment = catalog_.segments().find(log_, seq);
+    if (segment == nullptr) return false;
+    disk_.reset();
+    SegmentCursor cursor(std::move(segment));
+    if (scope != nullptr) KLOG_TRY(cursor.choose(*scope));
+    segment_ = std::move(cursor);
+    return true;
+}
+
+Result<bool> FrameSource::has_stored(Seq seq, const ReadScope& scope,
+                                     const SegmentCursor::Limits& limits) {
+    if (in_memory(seq)) return false;
+    KLOG_TRY_ASSIGN(const bool entered, enter_segment(seq, &scope));
+    if (!entered) return false;
+    return segment_->has_stored(seq, limits);
+}
+
+Result<SegmentCursor::Stored> FrameSource::stored(Seq seq, const ReadScope& scope,
+                                                  const SegmentCursor::Limits& limits) {
+    if (in_memory(seq)) return SegmentCursor::Stored{};
+    KLOG_TRY_ASSIGN(const bool entered, enter_segment(seq, &scope));
+    if (!entered) return SegmentCursor::Stored{};
+    return segment_->stored(seq, limits);
+}
 
 bool FrameSource::in_memory(Seq seq) const { return tail_.frame_of(seq) != nullptr; }
 
@@ -76,10 +184,8 @@ Status FrameSource::open_disk(Seq seq, const ReadScope* scope, Found& found) {
     segment_.reset();
     disk_.reset();
     for (int tries = 1;; ++tries) {
-        if (auto segment = catalog_.segments().find(log_, seq)) {
-            segment_.emplace(std::move(segment));
-            return scope != nullptr ? segment_->choose(*scope) : Status{};
-        }
+        KLOG_TRY_ASSIGN(const bool entered, enter_segment(seq, scope));
+        if (entered) return {};
         const std::optional<FileCatalog::Place> place = catalog_.find(log_, seq);
         // Behind seq: its own file has just been sealed.
         if (!place || place->first_seq > seq) {

@@ -25,6 +25,7 @@ struct ReadScope {
     const FilterSet* set = nullptr;  // null: any topic
     // The entities that can match; nullopt: any.
     std::optional<std::vector<Hash128>> entities;
+    bool stored_blocks = false;  // it will ask for these
 };
 
 // The blocks of one segment that may hold what is looked for, in order.
@@ -35,6 +36,21 @@ public:
     [[nodiscard]] const SegmentReader& segment() const { return *segment_; }
     // Looks up which blocks are wanted; before the first next().
     Status choose(const ReadScope& scope);
+    // Blocks as they are stored, from the one that holds seq on, as far as every record of them is
+    // wanted and they lie within the limits. None: next() has to be asked.
+    struct Limits {
+        std::size_t bytes_max = 0;  // of stored bytes; about
+        std::uint64_t records_max = 0;
+        Seq end;
+        std::optional<Time> until_time;
+    };
+    struct Stored {
+        std::vector<StoredBlock> blocks;
+        std::shared_ptr<const std::string> pin;  // of their bytes
+    };
+    [[nodiscard]] Result<Stored> stored(Seq seq, const Limits& limits);
+    // Whether stored() would give any.
+    [[nodiscard]] Result<bool> has_stored(Seq seq, const Limits& limits);
     struct Block {
         std::shared_ptr<const Frame> frame;  // null: none is left
         Seq last_seq;
@@ -43,11 +59,24 @@ public:
     [[nodiscard]] Result<Block> next(Seq seq);
 
 private:
+    // Where at least half of the records match, the topics of the others are looked at, so that
+    // blocks without any can be passed on; not where there are more topics than this.
+    static constexpr std::uint64_t kOtherTopicsMax = 65'536;
+
+    // Goes to the first wanted block that reaches seq; false: there is none.
+    [[nodiscard]] Result<bool> go_to(Seq seq);
+    [[nodiscard]] bool goes_on(Seq seq) const { return expected_ != Seq{} && seq == expected_; }
+    [[nodiscard]] bool passes(std::uint32_t block, const BlockInfo& info, Seq seq,
+                              const Limits& limits) const;
+    Status find_mixed(const FilterSet& set, std::uint64_t matching);
     // Blocks read together once a reader goes on from one block to the next.
     static constexpr std::uint32_t kReadAheadBlocks = 15;
 
     std::shared_ptr<SegmentReader> segment_;
     std::optional<std::vector<std::uint32_t>> chosen_;  // nullopt: all
+    // Blocks that hold a record that does not match, beside settings; nullopt: any may.
+    std::optional<std::vector<std::uint32_t>> mixed_;
+    std::shared_ptr<const std::string> dictionary_;  // once a stored block needs it
     std::size_t chosen_at_ = 0;
     std::uint32_t block_ = 0;
     Seq expected_;  // the seq behind the last block that was given; 0: none was
@@ -68,9 +97,16 @@ public:
     // Without one, a frame holds seq itself unless policy removed that. Errors: corrupt (also
     // where the log has no such seq), io.
     [[nodiscard]] Result<Found> find(Seq seq, const ReadScope* scope);
+    // As SegmentCursor has them; none where seq does not lie in a segment.
+    [[nodiscard]] Result<SegmentCursor::Stored> stored(Seq seq, const ReadScope& scope,
+                                                       const SegmentCursor::Limits& limits);
+    [[nodiscard]] Result<bool> has_stored(Seq seq, const ReadScope& scope,
+                                          const SegmentCursor::Limits& limits);
     [[nodiscard]] bool in_memory(Seq seq) const;
 
 private:
+    // False: no segment holds seq.
+    [[nodiscard]] Result<bool> enter_segment(Seq seq, const ReadScope* scope);
     Status open_disk(Seq seq, const ReadScope* scope, Found& found);
     Result<Found> from_segment(Seq seq);
     Result<Found> from_wal(Seq seq, const ReadScope* scope);

@@ -264,6 +264,7 @@ Result<std::unique_ptr<Reader>> LogImpl::read(const ReadOptions& options) {
     range.after = after;
     range.follow = options.follow;
     range.until_time = options.until_time;
+    range.stored_blocks = options.stored_blocks;
     range.end = options.follow ? end.ever.value_or(Seq{~0ULL}) : end.now;
     std::unique_ptr<Reader> reader = std::make_unique<LogReader>(
         source(), core_.tail, std::move(set), options.key, wal_.hash_key(), range);

@@ -35,6 +35,7 @@ LogReader::LogReader(FrameSource source, LiveTail& tail, FilterSet set,
       cell_(std::make_shared<WakeCell>()) {
     scope_.set = &set_;
     if (key_) scope_.entities = entities_of(set_, *key_, hash_key);
+    scope_.stored_blocks = range_.stored_blocks && !key_;
 }
 
 LogReader::~LogReader() {
@@ -122,16 +123,38 @@ Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
     return true;
 }
 
+// Behind records that were unpacked they are left to the next call.
+Result<bool> LogReader::take_stored(ReadChunk& chunk, std::size_t bytes_max,
+                                    std::size_t records_max) {
+    if (!scope_.stored_blocks) return false;
+    const Seq next{read_to_.value + 1};
+    SegmentCursor::Limits limits;
+    limits.bytes_max = bytes_max;
+    limits.records_max = records_max;
+    limits.end = range_.end;
+    limits.until_time = range_.until_time;
+    if (!chunk.records.empty()) return source_.has_stored(next, scope_, limits);
+    KLOG_TRY_ASSIGN(SegmentCursor::Stored stored, source_.stored(next, scope_, limits));
+    if (stored.blocks.empty()) return false;
+    read_to_ = stored.blocks.back().last_seq;
+    chunk.blocks = std::move(stored.blocks);
+    chunk.pins.push_back(std::move(stored.pin));
+    return true;
+}
+
 Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max) {
     std::size_t looked_at = 0;
     std::size_t bytes_left = bytes_max;
     while (!at_end() && looked_at < kScanBytes) {
         if (!frame_) {
             if (read_to_ >= tail_.head()) return {};
-            Status opened = open_frame(looked_at);
-            if (opened.ok()) continue;
+            const auto stored = take_stored(chunk, bytes_max, records_max);
+            Status found = stored.ok() ? Status() : stored.error();
+            if (found.ok() && *stored) return {};
+            if (found.ok()) found = open_frame(looked_at);
+            if (found.ok()) continue;
             // What was found before it is given first; the next call meets the error again.
-            return chunk.records.empty() ? opened : Status();
+            return chunk.records.empty() ? found : Status();
         }
         KLOG_TRY_ASSIGN(const bool room, scan_frame(chunk, bytes_left, records_max));
         if (!room || bytes_left == 0 || chunk.records.size() >= records_max) return {};

@@ -22,6 +22,7 @@ public:
         Seq end;  // the last seq, unless it follows without an until
         bool follow = false;
         std::optional<Time> until_time;
+        bool stored_blocks = false;  // as ReadOptions has it
     };
     // hash_key: the store's, to look the key up in segments.
     LogReader(FrameSource source, LiveTail& tail, FilterSet set, std::optional<std::string> key,
@@ -44,6 +45,9 @@ private:
     Status scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
     Result<bool> scan_frame(ReadChunk& chunk, std::size_t& bytes_left, std::size_t records_max);
     Status open_frame(std::size_t& looked_at);
+    // True: this chunk ends here, at blocks that can be passed on. False: the next records have to
+    // be unpacked.
+    Result<bool> take_stored(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
     void take_live(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
     [[nodiscard]] bool at_end() const { return read_to_ >= range_.end || ended_; }
 

@@ -341,6 +341,7 @@ StoreStats StoreImpl::stats() const {
     stats.cache_bytes = cache.bytes;
     stats.cache_hits = cache.hits;
     stats.cache_misses = cache.misses;
+    stats.cache_puts = cache.puts;
     return stats;
 }
 

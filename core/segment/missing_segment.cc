@@ -21,13 +21,19 @@ public:
                                                              std::uint32_t /*ahead*/) override {
         return error_;
     }
-    [[nodiscard]] Result<std::string> stored_block(std::uint32_t /*block*/) override {
+    [[nodiscard]] Result<StoredRun> stored_run(std::uint32_t /*block*/, std::size_t /*bytes_max*/,
+                                               const Wanted& /*wanted*/) override {
         return error_;
     }
     [[nodiscard]] Result<std::string> dictionary() override { return error_; }
-    [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of(const FilterSet& /*set*/) override {
+    [[nodiscard]] Result<TopicBlocks> blocks_of(const FilterSet& /*set*/) override {
         return error_;
     }
+    [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of_others(
+        const FilterSet& /*set*/) override {
+        return error_;
+    }
+    [[nodiscard]] std::uint64_t topics() const override { return 0; }
     [[nodiscard]] Result<TopicCount> count(const FilterSet& /*set*/) override { return error_; }
     Status each_topic(std::string_view /*prefix*/, std::string_view /*from*/,
                       const VisitTopic& /*visit*/) override {

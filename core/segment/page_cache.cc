@@ -31,9 +31,10 @@ public:
 
     void put(const Key& key, std::shared_ptr<const Frame> page) override {
         const std::uint64_t bytes = page->bytes.capacity() + kBookkeepingBytes;
-        if (bytes > bytes_max_ / kLargestPart) return;
         std::list<Entry> gone;  // freed behind the lock
         const MutexLock lock(mutex_);
+        ++stats_.puts;
+        if (bytes > bytes_max_ / kLargestPart) return;
         if (pages_.contains(key)) return;
         recent_.push_front({key, std::move(page), bytes});
         pages_.emplace(key, recent_.begin());

@@ -27,6 +27,7 @@ public:
         std::uint64_t bytes = 0;
         std::uint64_t hits = 0;
         std::uint64_t misses = 0;
+        std::uint64_t puts = 0;  // what was unpacked for it, also ahead of a reader
         std::uint64_t evictions = 0;
     };
     virtual ~PageCache() = default;

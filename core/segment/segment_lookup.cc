@@ -184,11 +184,30 @@ Result<std::vector<std::uint32_t>> SegmentReaderImpl::blocks_of_all() {
     return out;
 }
 
-Result<std::vector<std::uint32_t>> SegmentReaderImpl::blocks_of(const FilterSet& set) {
-    if (is_all_plain(set)) return blocks_of_all();
+Result<SegmentReader::TopicBlocks> SegmentReaderImpl::blocks_of(const FilterSet& set) {
+    TopicBlocks found;
+    if (is_all_plain(set)) {
+        KLOG_TRY_ASSIGN(found.blocks, blocks_of_all());
+        found.records = root_.plain.records;
+        return found;
+    }
     BlockUnion held(blocks());
-    KLOG_TRY(each_match(set, [&held](const TopicCursor& cursor) { cursor.add_blocks(held); }));
-    return held.take();
+    KLOG_TRY(each_match(set, [&held, &found](const TopicCursor& cursor) {
+        cursor.add_blocks(held);
+        found.records += cursor.count().records;
+    }));
+    found.blocks = held.take();
+    return found;
+}
+
+Result<std::vector<std::uint32_t>> SegmentReaderImpl::blocks_of_others(const FilterSet& set) {
+    BlockUnion held(blocks());
+    TopicWalk walk(*this, 0, Cached::yes);
+    while (true) {
+        KLOG_TRY_ASSIGN(const bool more, walk.next());
+        if (!more) return held.take();
+        if (!set.matches(walk.cursor().topic())) walk.cursor().add_blocks(held);
+    }
 }
 
 Result<TopicCount> SegmentReaderImpl::count(const FilterSet& set) {

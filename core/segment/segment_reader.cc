@@ -279,12 +279,39 @@ Result<std::shared_ptr<const Frame>> SegmentReaderImpl::block(std::uint32_t bloc
     return answer;
 }
 
-Result<std::string> SegmentReaderImpl::stored_block(std::uint32_t block) {
-    KLOG_TRY_ASSIGN(const BlockInfo info, block_info(block));
-    std::string stored(info.stored_bytes, '\0');
-    KLOG_TRY(read_exact(info.offset, stored));
-    if (crc32c(stored) != info.crc) return corrupt_block(block, info, "fails its checksum");
-    return stored;
+// As far as one page of the index goes.
+Result<SegmentReader::StoredRun> SegmentReaderImpl::stored_run(std::uint32_t block,
+                                                               std::size_t bytes_max,
+                                                               const Wanted& wanted) {
+    KLOG_ASSERT(block < blocks());
+    KLOG_TRY_ASSIGN(const auto infos, index_page(block / kSegmentIndexPageBlocks, Cached::yes));
+    const std::size_t begin = block % kSegmentIndexPageBlocks;
+    std::size_t end = begin;
+    std::size_t bytes = 0;
+    while (end < infos.size() &&
+           wanted(block + static_cast<std::uint32_t>(end - begin), infos[end])) {
+        if (end > begin && bytes + infos[end].stored_bytes > bytes_max) break;
+        bytes += infos[end].stored_bytes;
+        ++end;
+    }
+    StoredRun run;
+    if (end == begin) return run;
+    std::string stored(bytes, '\0');
+    KLOG_TRY(read_exact(infos[begin].offset, stored));
+    std::size_t at = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+        const BlockInfo& info = infos[i];
+        const std::uint32_t crc = crc32c(std::string_view(stored).substr(at, info.stored_bytes));
+        if (crc != info.crc) {
+            // What lies before it is sound, and whoever asks for this one is told.
+            if (i > begin) break;
+            return corrupt_block(block, info, "fails its checksum");
+        }
+        at += info.stored_bytes;
+        run.blocks.push_back(info);
+    }
+    run.bytes = std::make_shared<const std::string>(std::move(stored));
+    return run;
 }
 
 Result<std::string> SegmentReaderImpl::dictionary() {

@@ -51,13 +51,30 @@ public:
     [[nodiscard]] virtual Result<std::shared_ptr<const Frame>> block(std::uint32_t block,
                                                                      std::uint32_t ahead) = 0;
 
-    // A block as it lies in the file, its checksum checked, and the dictionary of codec 2 (empty:
-    // there is none): for whoever unpacks elsewhere.
-    [[nodiscard]] virtual Result<std::string> stored_block(std::uint32_t block) = 0;
+    // Blocks as they lie in the file, checksums checked, for whoever unpacks elsewhere: `block` and
+    // those behind it that `wanted` says yes to, until about bytes_max of them are there. At least
+    // one where it says yes to the first. Not through the cache.
+    struct StoredRun {
+        std::shared_ptr<const std::string> bytes;  // one block behind the other
+        std::vector<BlockInfo> blocks;
+    };
+    using Wanted = std::function<bool(std::uint32_t block, const BlockInfo& info)>;
+    [[nodiscard]] virtual Result<StoredRun> stored_run(std::uint32_t block, std::size_t bytes_max,
+                                                       const Wanted& wanted) = 0;
+    // The dictionary of codec 2; empty: there is none.
     [[nodiscard]] virtual Result<std::string> dictionary() = 0;
 
-    // Numbers of the blocks that hold a topic that matches, rising. Reads topics, not records.
-    [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of(const FilterSet& set) = 0;
+    // Numbers of the blocks that hold a topic that matches, rising, and how many records of the
+    // segment have one. Reads topics, not records.
+    struct TopicBlocks {
+        std::vector<std::uint32_t> blocks;
+        std::uint64_t records = 0;
+    };
+    [[nodiscard]] virtual Result<TopicBlocks> blocks_of(const FilterSet& set) = 0;
+    // Numbers of the blocks that hold a topic that does not match, rising. Looks at every topic.
+    [[nodiscard]] virtual Result<std::vector<std::uint32_t>> blocks_of_others(
+        const FilterSet& set) = 0;
+    [[nodiscard]] virtual std::uint64_t topics() const = 0;
     // Exact, from the footer.
     [[nodiscard]] virtual Result<TopicCount> count(const FilterSet& set) = 0;
     // Topics >= from that start with prefix, in byte order, until visit says false.

@@ -42,9 +42,15 @@ public:
     [[nodiscard]] Result<BlockInfo> block_info(std::uint32_t block) override;
     [[nodiscard]] Result<std::shared_ptr<const Frame>> block(std::uint32_t block,
                                                              std::uint32_t ahead) override;
-    [[nodiscard]] Result<std::string> stored_block(std::uint32_t block) override;
+    [[nodiscard]] Result<StoredRun> stored_run(std::uint32_t block, std::size_t bytes_max,
+                                               const Wanted& wanted) override;
     [[nodiscard]] Result<std::string> dictionary() override;
-    [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of(const FilterSet& set) override;
+    [[nodiscard]] Result<TopicBlocks> blocks_of(const FilterSet& set) override;
+    [[nodiscard]] Result<std::vector<std::uint32_t>> blocks_of_others(
+        const FilterSet& set) override;
+    [[nodiscard]] std::uint64_t topics() const override {
+        return section(SectionType::topic_pages).entries;
+    }
     [[nodiscard]] Result<TopicCount> count(const FilterSet& set) override;
     Status each_topic(std::string_view prefix, std::string_view from,
                       const VisitTopic& visit) override;

@@ -17,6 +17,24 @@ public:
         open_->add(record);
     }
 
+    [[nodiscard]] bool takes_blocks() const override { return true; }
+
+    void block(std::string& out, const StoredBlock& block) override {
+        if (block.dictionary && block.dictionary != dictionary_) {
+            BatchHeader header;
+            header.type = BatchType::dictionary;
+            append_batch_frame(out, header, *block.dictionary);
+            dictionary_ = block.dictionary;
+        }
+        BatchHeader header;
+        header.codec = static_cast<BatchCodec>(block.codec);
+        header.payload_bytes = block.payload_bytes;
+        header.count = static_cast<std::uint32_t>(block.count);
+        header.first_seq = block.first_seq;
+        header.base_time = block.base_time;
+        append_batch_frame(out, header, block.bytes);
+    }
+
     void close(std::string& /*out*/) override {
         if (!open_) return;
         open_->finish();
@@ -53,6 +71,7 @@ public:
 
 private:
     std::optional<BatchRecords> open_;
+    std::shared_ptr<const std::string> dictionary_;  // the last one that was sent
 };
 
 }  // namespace

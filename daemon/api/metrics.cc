@@ -68,8 +68,11 @@ void add_store(MetricsText& text, const StoreStats& stats) {
     text.gauge("klog_store_cache_bytes", "Unpacked blocks and pages of segments in memory.",
                stats.cache_bytes);
     text.counter("klog_store_cache_hits_total", "Blocks and pages found there.", stats.cache_hits);
-    text.counter("klog_store_cache_misses_total", "Blocks and pages read from disk instead.",
+    text.counter("klog_store_cache_misses_total", "Blocks and pages that were not there.",
                  stats.cache_misses);
+    text.counter("klog_store_cache_unpacked_total",
+                 "Blocks and pages that were unpacked for it, also ahead of a reader.",
+                 stats.cache_puts);
     text.gauge("klog_store_read_only", "1 for a daemon that was started with --read-only.",
                stats.read_only ? 1 : 0);
     text.gauge("klog_store_holes", "Ranges of seqs that a read-only daemon cannot serve.",

@@ -10,7 +10,7 @@ namespace {
 
 // One step of a read, and what may wait for a slow peer before the next one.
 constexpr std::size_t kStepBytesMax = 256 * 1024;
-constexpr std::uint64_t kStepRecordsMax = 4096;
+constexpr int kReadsPerStep = 64;
 constexpr std::size_t kUnsentBytesMax = 512 * 1024;
 constexpr std::chrono::milliseconds kHeartbeat{15'000};
 
@@ -45,7 +45,12 @@ public:
           exchange_(std::move(exchange)),
           request_(std::move(request)),
           writer_(make_writer(request_)),
-          left_(request_.limit) {}
+          left_(request_.limit) {
+        const ReadRequest any;
+        const bool all_versions = request_.version_first == any.version_first &&
+                                  request_.version_last == any.version_last;
+        request_.options.stored_blocks = writer_->takes_blocks() && all_versions;
+    }
 
     void start() {
         exchange_->on_closed([self = shared_from_this()] { self->let_go(); });
@@ -89,28 +94,44 @@ private:
             [self = shared_from_this(), made] { self->stepped(std::move(*made)); });
     }
 
-    // Reads and renders. On any thread, one step at a time.
+    // Reads and renders. On any thread, one step at a time. Blocks that are passed on as they are
+    // stored come a few at a time, so a step goes on until it has found enough or looked enough.
     Step make_step() {
         Step step;
-        Result<ReadChunk> chunk =
-            reader_->read(kStepBytesMax, std::min<std::uint64_t>(left_, kStepRecordsMax));
-        if (!chunk) {
-            step.error = std::move(chunk).error();
-            return step;
+        std::uint64_t left = left_;
+        for (int reads = 0; reads < kReadsPerStep && !step.end && left > 0; ++reads) {
+            Result<ReadChunk> chunk = reader_->read(kStepBytesMax, static_cast<std::size_t>(left));
+            if (!chunk) {
+                step.error = std::move(chunk).error();
+                return step;
+            }
+            const std::uint64_t before = step.records;
+            render(*chunk, step);
+            left -= std::min(left, step.records - before);
+            step.read_to = chunk->read_to;
+            step.head = chunk->head;
+            step.end = step.end || chunk->end;
+            const bool dry = chunk->records.empty() && chunk->blocks.empty();
+            if (!request_.options.stored_blocks || dry || step.read_to >= step.head) break;
+            if (step.text.size() >= kStepBytesMax) break;
         }
-        step.text.reserve(chunk->records.empty() ? 0 : kStepBytesMax / 4);
-        for (const RecordView& record : chunk->records) {
+        return step;
+    }
+
+    void render(const ReadChunk& chunk, Step& step) {
+        if (step.text.empty() && !chunk.records.empty()) step.text.reserve(kStepBytesMax / 4);
+        for (const RecordView& record : chunk.records) {
             if (record.version.value > request_.version_last) step.end = true;
             if (step.end) break;
             if (record.version.value < request_.version_first) continue;
             writer_->record(step.text, record);
             ++step.records;
         }
+        for (const StoredBlock& block : chunk.blocks) {
+            writer_->block(step.text, block);
+            step.records += block.count;
+        }
         writer_->close(step.text);
-        step.read_to = chunk->read_to;
-        step.head = chunk->head;
-        step.end = step.end || chunk->end;
-        return step;
     }
 
     void stepped(Step step) {
@@ -119,8 +140,12 @@ private:
             reader_.reset();
             return;
         }
-        if (step.error) return fail(*step.error);
+        if (step.error && step.text.empty()) return fail(*step.error);
         if (!begun_ && begin()) return;
+        if (step.error) {  // what came before it is sound
+            exchange_->write(std::move(step.text));
+            return fail(*step.error);
+        }
         left_ -= std::min(left_, step.records);
         const bool cut = left_ == 0;
         const bool caught_up = step.read_to >= step.head;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "base/assert.h"
+#include "klog/log.h"
 #include "klog/result.h"
 #include "klog/types.h"
 
@@ -16,6 +18,11 @@ public:
     virtual ~RecordWriter() = default;
 
     virtual void record(std::string& out, const RecordView& record) = 0;
+    // Records as they are stored. Only where takes_blocks() says so.
+    [[nodiscard]] virtual bool takes_blocks() const { return false; }
+    virtual void block(std::string& /*out*/, const StoredBlock& /*block*/) {
+        KLOG_ASSERT(takes_blocks());
+    }
     // Whatever was begun in `out` is whole now. Called before `out` is sent, and before anything
     // but another record goes into it.
     virtual void close(std::string& out) = 0;

@@ -4,8 +4,9 @@
     tests/bench/replay.py [--records N] [--dir DIR] [--build DIR]
 
 N (10,000,000) records of 128 bytes go through `klog produce` from a pipe into a daemon of its own,
-one in a thousand of them under topics of their own that lie together, and 100 of each 1,000,000 with one
-key. Then: counts, replays as NDJSON, through `klog tail` and of the rare topics, the history of that
+one in a thousand of them under topics of their own that lie together, as many and ten times as many under
+topics that are scattered evenly, and 100 of each 1,000,000 with one key. Then: counts, replays as NDJSON,
+through `klog tail` (which reads the framed form) and of the rare topics, ten readers at once, the history of that
 key, and a start after kill -9. Prints a table in Markdown. Nothing else should run meanwhile.
 """
 import argparse
@@ -24,6 +25,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 VALUE = '{"n":%d,"text":"' + "x" * 96 + '","tags":[1,2,3]}'
 RARE_RUN, RARE_EVERY = 1_000, 1_000_000
 LOOKS_PER_SECOND = 4
+READERS = 10
+SEALED_WITHIN_S = 60
 
 
 class Daemon:
@@ -66,11 +69,11 @@ class Daemon:
             line = next(line for line in status if line.startswith(field))
         return int(line.split()[1]) / 1024
 
-    def replay(self, target):
+    def replay(self, target, accept="application/x-ndjson"):
         """Seconds and bytes of one answer, read as it comes."""
         connection = self.connection()
         began = time.monotonic()
-        connection.request("GET", target)
+        connection.request("GET", target, headers={"Accept": accept})
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         buffer, total = memoryview(bytearray(1 << 20)), 0
@@ -94,7 +97,13 @@ def envelopes(records, out):
         for n in range(records):
             behind = n % RARE_EVERY
             rare = RARE_EVERY // 2 <= behind < RARE_EVERY // 2 + RARE_RUN
-            topic = f"rare/{n // RARE_EVERY}" if rare else f"load/{n // 5000 % 200}"
+            topic = f"load/{n // 5000 % 200}"
+            if rare:
+                topic = f"rare/{n // RARE_EVERY}"
+            elif n % 1000 == 13:
+                topic = "scattered/one-in-1000"
+            elif n % 100 == 57:
+                topic = "scattered/one-in-100"
             key = "hot" if behind % (RARE_EVERY // 100) == 7 else str(n % 1_000_000)
             lines.append(f'{{"topic":"{topic}","key":"{key}","value":{VALUE % n}}}\n')
             if len(lines) == 20_000:
@@ -125,27 +134,56 @@ def measure(daemon, source, records, rows):
     watch.over.set()
     watch.join()
     rows.append(("loaded through `klog produce --envelope`", f"{records / seconds:,.0f}/s"))
+    limit = time.monotonic() + SEALED_WITHIN_S
+    while daemon.metric("klog_store_unsealed_bytes") and time.monotonic() < limit:
+        threading.Event().wait(1 / LOOKS_PER_SECOND)
     rows.append(("most that was closed and not sealed", f"{watch.unsealed_bytes >> 20} MiB"))
     rows.append(("most memory of the daemon", f"{daemon.memory_mb('VmHWM'):.0f} MB"))
     seconds, counted = daemon.timed("count", stdout=subprocess.PIPE)
     assert int(counted) == records, counted
     rows.append(("`klog count`", f"{seconds * 1000:.0f} ms"))
-    looked = daemon.metric("klog_store_cache_misses_total")
+    looked = daemon.metric("klog_store_cache_unpacked_total")
     seconds, _ = daemon.replay("/v1/records")
-    whole = daemon.metric("klog_store_cache_misses_total") - looked
+    whole = daemon.metric("klog_store_cache_unpacked_total") - looked
     rows.append(("replay as NDJSON over HTTP", f"{records / seconds:,.0f}/s"))
+    seconds, size = daemon.replay("/v1/records", "application/vnd.klog.batch")
+    rows.append(("replay in frames over HTTP, taken but not unpacked",
+                 f"{records / seconds:,.0f}/s, {size / records:.0f} bytes a record"))
     with open(os.devnull, "wb") as nothing:
         seconds, _ = daemon.timed("tail", ">", "--no-follow", stdout=nothing)
     rows.append(("`klog tail` into nothing", f"{records / seconds:,.0f}/s"))
-    looked = daemon.metric("klog_store_cache_misses_total")
-    seconds, _ = daemon.replay("/v1/records?filter=rare/*")
-    part = daemon.metric("klog_store_cache_misses_total") - looked
-    rare = int(daemon.timed("count", "rare/*", stdout=subprocess.PIPE)[1])
-    rows.append((f"a filter that matches {rare:,} records", f"{seconds * 1000:.0f} ms"))
-    rows.append(("… blocks read, of those of the whole replay", f"{part / whole:.1%}"))
+    with open(os.devnull, "wb") as nothing:
+        seconds, _ = daemon.timed("tail", ">", "--no-follow", "-o", "value", stdout=nothing)
+    rows.append(("`klog tail -o value` into nothing", f"{records / seconds:,.0f}/s"))
+    for pattern, how in (("rare/*", "that lie together"), ("scattered/one-in-1000", "scattered"),
+                         ("scattered/one-in-100", "scattered")):
+        looked = daemon.metric("klog_store_cache_unpacked_total")
+        seconds, _ = daemon.replay("/v1/records?filter=" + pattern)
+        part = daemon.metric("klog_store_cache_unpacked_total") - looked
+        found = int(daemon.timed("count", pattern, stdout=subprocess.PIPE)[1])
+        rows.append((f"a filter that matches {found:,} records, {how}", f"{seconds * 1000:.0f} ms"))
+        rows.append(("… blocks read, of those of the whole replay", f"{part / whole:.1%}"))
+    many(daemon, records, whole, rows)
     daemon.replay("/v1/records?filter=load/*&key=hot")
     seconds, _ = daemon.replay("/v1/records?filter=load/*&key=hot")
     rows.append(("one key's history, warm", f"{seconds * 1000:.2f} ms"))
+
+
+def many(daemon, records, whole, rows):
+    """Ten that read the same at once, as NDJSON; what was unpacked for one serves the others."""
+    looked = daemon.metric("klog_store_cache_unpacked_total")
+    readers = [threading.Thread(target=daemon.replay, args=("/v1/records",)) for _ in range(READERS)]
+    began = time.monotonic()
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    seconds = time.monotonic() - began
+    unpacked = daemon.metric("klog_store_cache_unpacked_total") - looked
+    rows.append((f"{READERS} readers at once, as NDJSON, together",
+                 f"{READERS * records / seconds:,.0f}/s"))
+    rows.append(("… blocks unpacked, of those of one replay", f"{unpacked / whole:.1f} times"))
+    rows.append(("most memory of the daemon by now", f"{daemon.memory_mb('VmHWM'):.0f} MB"))
 
 
 def main():

@@ -16,6 +16,7 @@ import urllib.parse
 import klogtest
 
 RECORDS, BATCH = 4000, 100
+BATCHES_OF_A_LIFE = 2
 VALUE_BYTES = 2000  # so that most of the log is not in memory
 HTTP_QUESTIONS, CLI_QUESTIONS = 400, 120
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -159,9 +160,10 @@ class Ranges(klogtest.Case):
             record["micros"] = micros_of(record["time"])
 
     def write(self):
-        """Batches, so that times differ; the last third is written by another life of the daemon."""
+        """Batches, so that times differ. Each life of the daemon leaves a file behind, so the older
+        ones are sealed into segments, and the newer ones are not."""
         for first in range(0, RECORDS, BATCH):
-            if first == RECORDS * 2 // 3 // BATCH * BATCH:
+            if first % (BATCH * BATCHES_OF_A_LIFE) == 0:
                 self.daemon.stop()
                 self.daemon.start()
             lines = []
@@ -176,6 +178,8 @@ class Ranges(klogtest.Case):
                     line["key"] = str(self.choose.randrange(30))
                 lines.append(json.dumps(line))
             self.klog("produce", "--envelope", "-q", input="\n".join(lines) + "\n")
+        segments = os.path.join(self.daemon.data_dir, "seg", "1")
+        klogtest.wait_until(lambda: os.path.isdir(segments) and os.listdir(segments), "a segment")
 
     def get(self, path, pairs=()):
         target = path + ("?" + urllib.parse.urlencode(pairs) if pairs else "")

@@ -246,7 +246,8 @@ inline std::vector<std::string> ask_all(SegmentReader& reader, const History& hi
                    std::to_string(frame->header.base_time.micros) + " " +
                    std::to_string(frame->header.count) + " " + std::string(frame->payload());
         });
-        put(reader.stored_block(block), bytes);
+        put(reader.stored_run(block, 1, [](std::uint32_t, const BlockInfo&) { return true; }),
+            [](const SegmentReader::StoredRun& run) { return *run.bytes; });
     }
     put(reader.dictionary(), bytes);
     put(reader.lineage(), [](const SegmentLineage& lineage) {
@@ -264,7 +265,10 @@ inline std::vector<std::string> ask_all(SegmentReader& reader, const History& hi
     for (const char* filter : {">", "shop/>", "shop/1/*", "$klog/>"}) {
         const std::vector<std::string> texts{filter};
         const FilterSet set = FilterSet::parse(texts, {}).value();
-        put(reader.blocks_of(set), numbers);
+        put(reader.blocks_of(set), [&](const SegmentReader::TopicBlocks& found) {
+            return numbers(found.blocks) + " " + std::to_string(found.records);
+        });
+        put(reader.blocks_of_others(set), numbers);
         put(reader.count(set), count);
     }
     std::string topics;

@@ -34,6 +34,7 @@ TEST_CASE("page cache: the least recently used goes first") {
     const PageCache::Stats stats = cache->stats();
     CHECK(stats.hits == 4);
     CHECK(stats.misses == 1);
+    CHECK(stats.puts == 5);
     CHECK(stats.evictions == 1);
     CHECK(stats.bytes <= 40'000);
     CHECK(stats.bytes >= 4 * 9'400);

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "env/sim_env.h"
+#include "segment/record_codec.h"
+#include "segment/segment_codec.h"
 #include "segment/segment_reader.h"
 #include "segment/segment_set.h"
 #include "support/log_helpers.h"
@@ -168,6 +170,47 @@ struct Fixture {
     }
 };
 
+// A read that takes blocks as they are stored, and unpacks them as a client does.
+struct StoredRead {
+    std::vector<Got> records;
+    std::size_t from_blocks = 0;  // how many of them
+};
+
+Status unpack_into(StoredRead& read, const StoredBlock& block) {
+    std::optional<UnpackDictionary> dictionary;
+    if (block.dictionary) dictionary.emplace(*block.dictionary);
+    std::string payload;
+    REQUIRE(unpack(block.bytes, block.codec, dictionary ? &*dictionary : nullptr,
+                   block.payload_bytes, payload));
+    RecordDecoder decoder(payload, block.first_seq, block.base_time,
+                          static_cast<std::uint32_t>(block.count));
+    RecordView record;
+    for (;;) {
+        KLOG_TRY_ASSIGN(const bool more, decoder.next(record));
+        if (!more) break;
+        read.records.push_back(copy(record));
+        ++read.from_blocks;
+    }
+    CHECK(record.seq == block.last_seq);
+    return {};
+}
+
+Result<StoredRead> read_stored(Log& log, ReadOptions options, std::size_t bytes_max,
+                               std::size_t records_max) {
+    options.stored_blocks = true;
+    KLOG_TRY_ASSIGN(const std::unique_ptr<Reader> reader, log.read(options));
+    StoredRead read;
+    for (;;) {
+        KLOG_TRY_ASSIGN(const ReadChunk chunk, reader->read(bytes_max, records_max));
+        CHECK((chunk.records.empty() || chunk.blocks.empty()));
+        const std::size_t before = read.records.size();
+        for (const RecordView& record : chunk.records) read.records.push_back(copy(record));
+        for (const StoredBlock& block : chunk.blocks) KLOG_TRY(unpack_into(read, block));
+        CHECK(read.records.size() - before <= records_max);
+        if (chunk.end) return read;
+    }
+}
+
 }  // namespace
 
 TEST_CASE("sealing: closed files become segments, and every read finds what it found before") {
@@ -251,6 +294,63 @@ TEST_CASE("sealing: a start by time or by the newest few is exact") {
         REQUIRE(chunk->records.size() == 1);
         CHECK(chunk->records[0].time == time);
         CHECK(chunk->records[0].seq.value == begin.value + 1);
+    }
+}
+
+TEST_CASE("sealing: blocks that are passed on as they are stored hold what a read finds") {
+    Fixture f;
+    f.fill(4000);
+    f.seal_all();
+    const auto check = [&](const std::vector<std::string>& filters,
+                           const std::vector<std::string>& not_filters) {
+        CAPTURE(filters.front());
+        std::size_t from_blocks = 0;
+        for (const std::size_t bytes_max : {1U, 4000U, 1U << 20U}) {
+            ReadOptions read;
+            read.filters = filters;
+            read.not_filters = not_filters;
+            const std::vector<Got> wanted = f.expected(read);
+            const auto whole = read_stored(f.log(), read, bytes_max, ~std::size_t{0});
+            REQUIRE_MESSAGE(whole.ok(), whole.error().message);
+            CHECK(whole->records == wanted);
+            from_blocks = whole->from_blocks;
+            CHECK(read_stored(f.log(), read, bytes_max, 30)->records == wanted);
+            // From and to the middle of a block.
+            read.from = {ReadFrom::Form::after, Seq{613}, {}, 0};
+            read.until_seq = Seq{2711};
+            std::vector<Got> part;
+            for (const Got& got : wanted) {
+                if (got.seq > 613 && got.seq <= 2711) part.push_back(got);
+            }
+            CHECK(read_stored(f.log(), read, bytes_max, ~std::size_t{0})->records == part);
+        }
+        return from_blocks;
+    };
+    const std::size_t sealed = f.set().logs[1].back().covered.last.value;
+    CHECK(check({">"}, {}) == sealed);
+    CHECK(check({"orders/>", "rare/>"}, {}) == sealed);
+    // Only the blocks that hold a rare topic as well are unpacked.
+    CHECK(check({"orders/>"}, {}) > sealed / 4);
+    CHECK(check({"orders/>"}, {}) < sealed);
+    CHECK(check({">"}, {"rare/*"}) > sealed / 4);
+    CHECK(check({"orders/*/new"}, {}) == 0);
+    CHECK(check({"nothing/>"}, {}) == 0);
+    SUBCASE("up to a time") {
+        ReadOptions read;
+        const auto all = f.log().read(read);
+        const auto chunk = (*all)->read(1U << 22U, 2000);
+        REQUIRE(chunk.ok());
+        read.until_time = chunk->records.back().time;
+        const auto wanted = read_all(f.log(), read);
+        CHECK(read_stored(f.log(), read, 1U << 20U, ~std::size_t{0})->records == *wanted);
+    }
+    SUBCASE("of one key nothing is passed on") {
+        ReadOptions read;
+        read.key = "k17";
+        const auto of_key = read_stored(f.log(), read, 1U << 20U, ~std::size_t{0});
+        REQUIRE(of_key.ok());
+        CHECK(of_key->records == f.expected(read));
+        CHECK(of_key->from_blocks == 0);
     }
 }
 

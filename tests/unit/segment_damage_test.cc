@@ -115,6 +115,17 @@ TEST_CASE("segment: damage to a block refuses that block and nothing else") {
     CHECK(refused.error().message.find(seqs) != std::string::npos);
     CHECK(refused.error().message.find("offset " + std::to_string(info.offset)) !=
           std::string::npos);
+    // As they are stored: what lies before it, and then the same refusal.
+    const auto run = [&](std::uint32_t from) {
+        return reader.value()->stored_run(from, 1U << 20U,
+                                          [](std::uint32_t, const BlockInfo&) { return true; });
+    };
+    const auto before = run(0);
+    REQUIRE(before.ok());
+    CHECK(before.value().blocks.size() == 2);
+    const auto refused_run = run(2);
+    REQUIRE_FALSE(refused_run.ok());
+    CHECK(refused_run.error().message == refused.error().message);
 }
 
 TEST_CASE("segment: every truncation is seen") {

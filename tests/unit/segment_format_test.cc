@@ -111,7 +111,7 @@ std::string dump_segment(SegmentReader& reader, const SegmentRoot& root) {
                                 out += fmt::format("topic {} records {} seqs {}-{} blocks {}\n",
                                                    topic, count.records, count.first_seq.value,
                                                    count.last_seq.value,
-                                                   numbers(reader.blocks_of(set).value()));
+                                                   numbers(reader.blocks_of(set).value().blocks));
                                 return true;
                             })
                 .ok());

@@ -73,15 +73,23 @@ void check_records(Written& written) {
 
 void check_filter(Written& written, const FilterSet& set) {
     std::set<std::uint32_t> blocks;
+    std::set<std::uint32_t> others;
     TopicCount count;
     for (const OwnRecord& record : written.history) {
-        if (!set.matches(record.topic)) continue;
+        if (!set.matches(record.topic)) {
+            others.insert(written.block_of(record.fields.seq));
+            continue;
+        }
         blocks.insert(written.block_of(record.fields.seq));
         add_count(count, {1, record.fields.seq, record.fields.seq});
     }
     const auto found = written.reader->blocks_of(set);
     REQUIRE_MESSAGE(found.ok(), (found.ok() ? "" : found.error().message));
-    CHECK(found.value() == std::vector<std::uint32_t>(blocks.begin(), blocks.end()));
+    CHECK(found.value().blocks == std::vector<std::uint32_t>(blocks.begin(), blocks.end()));
+    CHECK(found.value().records == count.records);
+    const auto found_others = written.reader->blocks_of_others(set);
+    REQUIRE(found_others.ok());
+    CHECK(found_others.value() == std::vector<std::uint32_t>(others.begin(), others.end()));
     const auto counted = written.reader->count(set);
     REQUIRE(counted.ok());
     CHECK(counted.value() == count);
@@ -219,8 +227,8 @@ TEST_CASE("segment: one without records answers everything with nothing") {
     CHECK(written.entry.covered == SeqRange{Seq{1}, Seq{10}});
     CHECK(written.reader->find_block(Seq{5}).value() == 0);
     CHECK(written.reader->find_block(Time{5}).value() == 0);
-    CHECK(written.reader->blocks_of(FilterSet()).value().empty());
-    CHECK(written.reader->blocks_of(filters({"a/>"})).value().empty());
+    CHECK(written.reader->blocks_of(FilterSet()).value().blocks.empty());
+    CHECK(written.reader->blocks_of(filters({"a/>"})).value().blocks.empty());
     CHECK(written.reader->count(filters({"a/>"})).value() == TopicCount{});
     CHECK(written.reader->blocks_of_entity({1, 2}).value().empty());
     CHECK(written.reader->blocks_of_id({1, 2}).value().empty());
@@ -286,7 +294,7 @@ TEST_CASE("segment: 200,000 topics cost a reader no memory, and one of them a pa
     const std::uint64_t read_before = env.calls(SimCall::read);
     CHECK(reader->count(filters({"orders/12345/created"})).value().records == 1);
     CHECK(env.calls(SimCall::read) - read_before <= 3);  // the table, a page, or two
-    CHECK(reader->blocks_of(filters({"orders/777/*"})).value().size() == 1);
+    CHECK(reader->blocks_of(filters({"orders/777/*"})).value().blocks.size() == 1);
     CHECK(env.calls(SimCall::read) - read_before <= 5);
     CHECK(reader->count(filters({"orders/1999*/created"})).value().records == 111);
     CHECK(reader->count(filters({"*/*/created"})).value() ==
@@ -377,13 +385,35 @@ TEST_CASE("segment: what is stored unpacks elsewhere, with the dictionary") {
     CHECK_FALSE(dictionary.value().empty());
     const UnpackDictionary prepared(dictionary.value());
     for (std::uint32_t block = 0; block < written.reader->blocks(); ++block) {
-        const auto stored = written.reader->stored_block(block);
+        const auto stored = written.reader->stored_run(
+            block, 0, [block](std::uint32_t asked, const BlockInfo&) { return asked == block; });
         REQUIRE(stored.ok());
+        REQUIRE(stored.value().blocks.size() == 1);
         std::string payload;
-        REQUIRE(unpack(stored.value(), written.infos[block].codec, &prepared,
+        REQUIRE(unpack(*stored.value().bytes, written.infos[block].codec, &prepared,
                        written.infos[block].payload_bytes, payload));
         CHECK(payload == written.reader->block(block, 0).value()->payload());
     }
+}
+
+TEST_CASE("segment: a run of stored blocks ends at its limit, and before one that is not wanted") {
+    std::mt19937_64 random(14);
+    Written written(random_history(random, 3000));
+    REQUIRE(written.reader->blocks() > 6);
+    const auto run = [&](std::uint32_t from, std::size_t bytes_max) {
+        return written.reader->stored_run(
+            from, bytes_max, [](std::uint32_t block, const BlockInfo&) { return block != 5; });
+    };
+    const auto whole = run(1, 1U << 20U);
+    REQUIRE(whole.ok());
+    CHECK(whole.value().blocks.size() == 4);
+    CHECK(whole.value().blocks.front().held == written.infos[1].held);
+    const auto limited = run(1, written.infos[1].stored_bytes + written.infos[2].stored_bytes);
+    REQUIRE(limited.ok());
+    CHECK(limited.value().blocks.size() == 2);
+    const auto none = run(5, 1U << 20U);
+    REQUIRE(none.ok());
+    CHECK(none.value().blocks.empty());
 }
 
 TEST_CASE("segment: lineage and statistics come back; progress adds up to the file") {

@@ -2,11 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "env/sim_env.h"
+#include "index/runs.h"
 #include "klog/verify.h"
 #include "log/verify_versions.h"
 #include "segment/segment_set.h"
@@ -254,4 +256,65 @@ TEST_CASE("verify versions: a gap, a repetition and a late beginning are found, 
     versions.give_up(LogId::default_log);
     seq = 100;
     CHECK(add("x", 99));
+}
+
+namespace {
+
+// Writes the heads of the default log anew, changed.
+void change_heads(Sealed& store, const std::function<void(RunContents&)>& change) {
+    auto opened = Store::open(store.env, Sealed::options());
+    REQUIRE_MESSAGE(opened.ok(), opened.error().message);
+    // So many keys that a run is due, which covers the whole log then.
+    std::vector<Put> puts;
+    for (int i = 0; i < 3000; ++i) {
+        puts.push_back({.topic = "more/1", .key = "m" + std::to_string(i)});
+    }
+    write((*opened)->default_log(), puts);
+    REQUIRE((*opened)->maintain().ok());
+    REQUIRE((*opened)->close().ok());
+    const auto set = SegmentSet::open(store.env, "/data", "");
+    REQUIRE(set.ok());
+    const auto state = (*set)->state();
+    std::vector<std::string> notices;
+    auto runs = RunSet::open(store.env, "/data/index/1", state->store_uuid, notices);
+    REQUIRE(runs.ok());
+    auto contents = (*runs)->dump();
+    REQUIRE(contents.ok());
+    REQUIRE(contents->heads.size() > 10);
+    change(*contents);
+    REQUIRE((*runs)->reset().ok());
+    REQUIRE((*runs)->add(*contents).ok());
+}
+
+}  // namespace
+
+TEST_CASE("verify segments: heads that are not those of the log are found by a deep look") {
+    struct Case {
+        const char* says;
+        std::function<void(RunContents&)> change;
+    };
+    const std::vector<Case> cases = {
+        {"", [](RunContents&) {}},
+        {"which in the log is at", [](auto& run) { ++run.heads[3].second.version.value; }},
+        {"which in the log is at", [](auto& run) { --run.heads[4].second.last_seq.value; }},
+        {"which in the log is at", [](auto& run) { --run.heads[7].second.version.value; }},
+        {"which the log does not have", [](auto& run) { run.heads[5].first.hi += 16; }},
+        {"it knows 3096 of the 3097 keys", [](auto& run) { run.heads.pop_back(); }},
+    };
+    for (const Case& one : cases) {
+        CAPTURE(one.says);
+        Sealed store;
+        change_heads(store, one.change);
+        CHECK(verify(store.env, false).damaged().empty());
+        const Found found = verify(store.env, true);
+        const bool wrong = std::string_view(one.says) != "";
+        REQUIRE(found.damaged().size() == (wrong ? 1 : 0));
+        if (!wrong) continue;
+        // It was told before that its checksums are sound.
+        const VerifiedFile& file = found.files.back();
+        CHECK(file.name.starts_with("index/1/"));
+        CHECK(file.kind == FileKind::run);
+        REQUIRE(file.error);
+        CHECK_MESSAGE(file.error->message.find(one.says) != std::string::npos, file.error->message);
+    }
 }

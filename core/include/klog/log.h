@@ -144,11 +144,27 @@ struct ReadOptions {
     std::optional<Time> until_time;
     // false: ends at the newest durable record when the reader was opened.
     bool follow = false;
+    // Blocks of sealed segments of which every record is wanted may come as they are stored
+    // (ReadChunk::blocks): whoever passes them on need not unpack them. Not together with a key.
+    bool stored_blocks = false;
 };
 
-// Some records, and how far was looked to find them.
+// Some records as they are stored, packed. Their bytes passed their checksum.
+struct StoredBlock {
+    std::uint8_t codec = 0;  // 0 plain, 1 zstd, 2 zstd with the dictionary
+    std::string_view bytes;
+    std::uint32_t payload_bytes = 0;  // unpacked: records in the form of schemas/wal.md
+    std::uint64_t count = 0;          // of records
+    Seq first_seq;                    // of the first one; seqs and times count from these
+    Time base_time;
+    Seq last_seq;
+    std::shared_ptr<const std::string> dictionary;  // null unless codec is 2
+};
+
+// Some records, and how far was looked to find them. It holds records or blocks, never both.
 struct ReadChunk {
     std::vector<RecordView> records;
+    std::vector<StoredBlock> blocks;
     std::vector<std::shared_ptr<const void>> pins;  // keep the views alive
     // Every record that matches and has a seq <= read_to is in this chunk or an earlier one.
     Seq read_to;
@@ -166,9 +182,10 @@ public:
     // True if the next read() is served from memory and does not touch the disk.
     [[nodiscard]] virtual bool ready_in_memory() = 0;
 
-    // The next records, until about bytes_max bytes of them or records_max records were found, or
-    // about scan_bytes were looked at; possibly none. Never waits for new records. It may read
-    // from the disk. Errors: corrupt (names file and offset), io.
+    // The next records, until about bytes_max bytes of them (of blocks: as they are stored) or
+    // records_max records were found, or about scan_bytes were looked at; possibly none. Never
+    // waits for new records. It may read from the disk. Errors: corrupt (names file and offset),
+    // io.
     [[nodiscard]] virtual Result<ReadChunk> read(std::size_t bytes_max,
                                                  std::size_t records_max) = 0;
 
@@ -298,8 +315,9 @@ struct StoreStats {
     std::uint64_t cache_bytes = 0;     // of unpacked blocks and pages
     std::uint64_t cache_hits = 0;
     std::uint64_t cache_misses = 0;
-    bool writable = true;  // false: no room, or read-only; reads go on
-    bool failed = false;   // a sync failed; nothing is written any more
+    std::uint64_t cache_puts = 0;  // unpacked for the cache, also ahead of a reader
+    bool writable = true;          // false: no room, or read-only; reads go on
+    bool failed = false;           // a sync failed; nothing is written any more
     bool read_only = false;
     std::uint64_t holes = 0;  // of a read-only store: see Hole
 };

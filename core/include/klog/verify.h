@@ -79,7 +79,8 @@ struct VerifyOptions {
     // hold are those of the log. Takes up to 400 MB for 10 million entities; those beyond are left
     // out, which VerifyReport::notices says.
     bool deep = false;
-    // Both are called on the calling thread; either may be empty.
+    // Both are called on the calling thread; either may be empty. A file is told of once; of a run
+    // whose checksums are sound a deep look may tell later that it contradicts the log.
     std::function<void(const VerifiedFile&)> on_file;
     std::function<void(const VerifyProgress&)> on_progress;
 };
