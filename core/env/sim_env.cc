@@ -236,7 +236,7 @@ Result<std::unique_ptr<FileLock>> SimEnv::lock_read_only(const std::string& path
     const State::Verdict verdict = state_->enter(SimCall::lock, path);
     if (!verdict.passes()) return verdict.error(SimCall::lock, path);
     const MutexLock lock(state_->mutex_);
-    const SimDisk& disk = state_->disk_;
+    SimDisk& disk = state_->disk_;
     const std::string held = disk.exists(path) ? path : parent_of(path);
     if (!disk.exists(held))
         return Error{Code::not_found, "cannot lock " + path + ": no such file", {}};

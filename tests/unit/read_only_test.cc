@@ -199,7 +199,9 @@ struct Fixture {
         for (const Got& record : written) {
             if (!record.key.empty()) newest[record.key] = record;
         }
-        for (const auto& [key, record] : newest) {
+        for (const auto& entry : newest) {
+            const std::string& key = entry.first;
+            const Got& record = entry.second;
             CAPTURE(key);
             const auto got = log().get("orders", key, std::nullopt);
             const bool readable = hole_in(record.seq - 1, record.seq) == nullptr;
