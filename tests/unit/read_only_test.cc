@@ -507,13 +507,12 @@ TEST_CASE("read-only: a damaged block fails alone") {
     // What is newest of a key is right or not told.
     std::map<std::string, Got> newest;
     for (const Got& record : f.written) newest[record.key] = record;
+    newest.erase("");
     std::uint64_t told = 0;
     for (const auto& [key, record] : newest) {
-        if (key.empty()) continue;
         const auto got = f.log().get("orders", key, std::nullopt);
-        if (got.ok()) CHECK(copy(got->view) == record);
-        if (!got.ok()) CHECK(got.error().code == Code::corrupt);
-        if (got.ok()) ++told;
+        CHECK((got.ok() ? copy(got->view) == record : got.error().code == Code::corrupt));
+        told += got.ok() ? 1U : 0U;
     }
     CHECK(told >= 97);
 }
