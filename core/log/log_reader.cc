@@ -44,8 +44,10 @@ LogReader::~LogReader() {
 }
 
 bool LogReader::ready_in_memory() {
-    if (follower_ || at_end() || frame_) return true;
-    const Seq next{read_to_.value + 1};
+    if (follower_ || at_end()) return true;
+    // A step goes on behind the frame that is being decoded. The newest frames are in memory one
+    // behind the other, so what follows on one of them is there as well.
+    const Seq next{(frame_ ? frame_last_ : read_to_).value + 1};
     return next > tail_.head() || source_.in_memory(next);
 }
 

@@ -74,6 +74,7 @@ private:
         if (exchange_ == nullptr) return;
         if (!reader) return refuse(std::move(reader).error());
         reader_ = std::move(*reader);
+        read_to_ = reader_->begin_after();
         step();
     }
 
@@ -90,7 +91,7 @@ private:
         if (reader_->ready_in_memory()) return stepped(make_step());
         auto made = std::make_shared<Step>();
         exchange_->run_blocking(
-            [self = shared_from_this(), made] { *made = self->make_step(); },
+            read_to_.value, [self = shared_from_this(), made] { *made = self->make_step(); },
             [self = shared_from_this(), made] { self->stepped(std::move(*made)); });
     }
 
@@ -147,6 +148,7 @@ private:
             return fail(*step.error);
         }
         left_ -= std::min(left_, step.records);
+        read_to_ = step.read_to;
         const bool cut = left_ == 0;
         const bool caught_up = step.read_to >= step.head;
         if (!cut) add_marks(step, caught_up);
@@ -291,6 +293,7 @@ private:
     std::unique_ptr<RecordWriter> writer_;
     std::unique_ptr<Reader> reader_;
     std::uint64_t left_;
+    Seq read_to_;
     bool begun_ = false;     // the head was sent
     bool stepping_ = false;  // a step is being made, perhaps on another thread
     bool waiting_ = false;

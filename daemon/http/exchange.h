@@ -93,8 +93,13 @@ public:
 
     // From any thread: run this on the strand (inline if this thread is on it already).
     virtual void post(std::function<void()> work) = 0;
-    // Run work on a thread that may block, then `then` on the strand.
-    virtual void run_blocking(std::function<void()> work, std::function<void()> then) = 0;
+    // Run work on a thread that may block, then `then` on the strand. Where several wait for a
+    // thread the lowest order comes first; it is 0 for all but long reads: see work_queue.h.
+    virtual void run_blocking(std::uint64_t order, std::function<void()> work,
+                              std::function<void()> then) = 0;
+    void run_blocking(std::function<void()> work, std::function<void()> then) {
+        run_blocking(0, std::move(work), std::move(then));
+    }
     // One timer an exchange; a new call replaces the old one. Zero cancels.
     virtual void set_timer(std::chrono::milliseconds after, std::function<void()> callback) = 0;
 };

@@ -138,19 +138,20 @@ void ExchangeImpl::post(std::function<void()> work) {
     }
 }
 
-void ExchangeImpl::run_blocking(std::function<void()> work, std::function<void()> then) {
-    connection_->core_->run_blocking(
-        [connection = connection_, work = std::move(work), then = std::move(then)]() mutable {
-            try {
-                work();
-            } catch (const std::exception&) {
-                // It costs this request and no more, as on the strand: see Connection::guarded.
-                connection->post(
-                    [failed = std::current_exception()] { std::rethrow_exception(failed); });
-                return;
-            }
-            connection->post(std::move(then));
-        });
+void ExchangeImpl::run_blocking(std::uint64_t order, std::function<void()> work,
+                                std::function<void()> then) {
+    connection_->core_->run_blocking(order, [connection = connection_, work = std::move(work),
+                                             then = std::move(then)]() mutable {
+        try {
+            work();
+        } catch (const std::exception&) {
+            // It costs this request and no more, as on the strand: see Connection::guarded.
+            connection->post(
+                [failed = std::current_exception()] { std::rethrow_exception(failed); });
+            return;
+        }
+        connection->post(std::move(then));
+    });
 }
 
 void ExchangeImpl::set_timer(std::chrono::milliseconds after, std::function<void()> callback) {

@@ -29,7 +29,8 @@ public:
     [[nodiscard]] bool closed() const override { return closed_; }
     void on_drain(std::function<void()> callback) override;
     void post(std::function<void()> work) override;
-    void run_blocking(std::function<void()> work, std::function<void()> then) override;
+    void run_blocking(std::uint64_t order, std::function<void()> work,
+                      std::function<void()> then) override;
     void set_timer(std::chrono::milliseconds after, std::function<void()> callback) override;
 
 private:

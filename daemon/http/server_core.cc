@@ -60,12 +60,16 @@ bool ServerCore::wait_until_none(std::chrono::milliseconds limit) {
     return true;
 }
 
-void ServerCore::run_blocking(std::function<void()> work) {
+void ServerCore::run_blocking(std::uint64_t order, std::function<void()> work) {
+    waiting_.add(order, std::move(work));
     const MutexLock lock(mutex_);
     if (!blocking_) {
         blocking_ = std::make_unique<boost::asio::thread_pool>(options.blocking_threads);
     }
-    boost::asio::post(*blocking_, std::move(work));
+    // One turn for each that waits; which one it is for shows when it comes.
+    boost::asio::post(*blocking_, [this] {
+        if (const auto next = waiting_.take()) next();
+    });
 }
 
 void ServerCore::join_blocking() {

@@ -15,6 +15,7 @@
 #include "daemon/http/io_loop.h"
 #include "daemon/http/request_head.h"
 #include "daemon/http/server.h"
+#include "daemon/http/work_queue.h"
 
 namespace klog::http {
 
@@ -46,11 +47,12 @@ public:
     // False if connections are left when the limit has passed.
     bool wait_until_none(std::chrono::milliseconds limit) KLOG_EXCLUDES(mutex_);
 
-    // Threads that may block start with the first work for them.
-    void run_blocking(std::function<void()> work) KLOG_EXCLUDES(mutex_);
+    // Threads that may block start with the first work for them. The lowest order comes first.
+    void run_blocking(std::uint64_t order, std::function<void()> work) KLOG_EXCLUDES(mutex_);
     void join_blocking() KLOG_EXCLUDES(mutex_);
 
 private:
+    WorkQueue waiting_;
     mutable Mutex mutex_;
     std::condition_variable_any none_left_;
     std::unordered_map<Connection*, std::weak_ptr<Connection>> connections_ KLOG_GUARDED_BY(mutex_);

@@ -159,7 +159,8 @@ public:
         const MutexLock lock(mutex_);
         work_.push_back(std::move(work));
     }
-    void run_blocking(std::function<void()> work, std::function<void()> then) override {
+    void run_blocking(std::uint64_t /*order*/, std::function<void()> work,
+                      std::function<void()> then) override {
         post([work = std::move(work), then = std::move(then)] {
             work();
             then();

@@ -354,6 +354,20 @@ TEST_CASE("sealing: blocks that are passed on as they are stored hold what a rea
     }
 }
 
+TEST_CASE("sealing: a reader that goes on behind a block says that it reads the disk") {
+    Fixture f;
+    f.fill(1000);
+    f.seal_all();
+    const auto opened = f.log().read({});
+    REQUIRE(opened.ok());
+    Reader& reader = **opened;
+    CHECK_FALSE(reader.ready_in_memory());
+    const auto chunk = reader.read(1U << 20U, 3);
+    REQUIRE(chunk.ok());
+    REQUIRE(chunk->records.size() == 3);  // in the middle of a block
+    CHECK_FALSE(reader.ready_in_memory());
+}
+
 TEST_CASE("sealing: many short lives leave few segments, and nothing is lost on the way") {
     Fixture f;
     for (int life = 0; life < 200; ++life) {
