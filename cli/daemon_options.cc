@@ -48,6 +48,7 @@ Result<DaemonOptions> load_daemon_options(Context& context, const Context::Flags
     KLOG_TRY(context.load(flags, named, ephemeral_only));
     DaemonOptions options;
     options.ephemeral = ephemeral_only || context.setting("ephemeral") == "true";
+    options.read_only = !ephemeral_only && context.setting("read_only") == "true";
     options.version = std::string(kVersion);
     options.listen = words(context.setting("listen"));
     options.allowed_origins = words(context.setting("allow_origin"));

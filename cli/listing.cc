@@ -1,7 +1,10 @@
 #include "cli/listing.h"
 
+#include <optional>
+
 #include "cli/json_text.h"
 #include "cli/lines.h"
+#include "cli/options.h"
 #include "daemon/json/record_json.h"
 
 namespace klog::cli {
@@ -94,6 +97,15 @@ void topic_value(std::string& out, std::string_view line) {
     out.append(text_member(line, "topic")).append("\n");
 }
 
+// An answer that breaks off ends with such a line; nothing that is listed begins so.
+constexpr std::string_view kErrorLine = "{\"error\":";
+
+Problem problem_of(std::string_view line) {
+    const std::string_view error = member(line, "error").value_or("");
+    const auto status = parse_digits(member(error, "status").value_or(""));
+    return read_problem(static_cast<int>(status.value_or(0)), error);
+}
+
 constexpr LineStyle kRecordStyle = {pretty_record, record_value};
 constexpr LineStyle kKeyStyle = {pretty_key, key_value};
 constexpr LineStyle kTopicStyle = {pretty_topic, topic_value};
@@ -141,11 +153,16 @@ Result<int> print_listing(const Context& context, const Target& target, const Li
     Output out;
     LinePrinter printer(out, context.output(), context.color(), style);
     LineSplitter lines;
-    while (true) {
+    std::optional<Problem> broken;
+    while (!broken) {
         auto chunk = client->read_body(kReadBytes, limit);
         if (!chunk) return read_error(std::move(chunk).error());
         if (chunk->empty()) break;
-        lines.feed(*chunk, [&printer](std::string_view line) {
+        lines.feed(*chunk, [&](std::string_view line) {
+            if (line.starts_with(kErrorLine)) {
+                broken = problem_of(line);
+                return false;
+            }
             if (!line.empty()) printer.print(line);
             return true;
         });
@@ -154,9 +171,10 @@ Result<int> print_listing(const Context& context, const Target& target, const Li
             if (!open) return 0;
         }
     }
-    printer.finish();
+    // An array that is not whole is not closed either.
+    if (!broken) printer.finish();
     KLOG_TRY_ASSIGN([[maybe_unused]] const bool open, out.flush());
-    return 0;
+    return broken ? report(*broken) : 0;
 }
 
 }  // namespace klog::cli

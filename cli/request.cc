@@ -113,6 +113,10 @@ Problem read_problem(int status, std::string_view document) {
     if (problem.message.empty()) problem.message = first_text(violation, {"detail", "message"});
     if (problem.message.empty()) problem.message = first_text(document, {"title"});
     problem.hint = first_text(document, {"hint"});
+    // The framed form of an answer has no room for one.
+    if (problem.hint.empty() && problem.code == code_name(Code::corrupt)) {
+        problem.hint = "klog verify says what is damaged; reads before and behind it go on";
+    }
     const auto known = code_from_name(problem.code);
     problem.exit = known ? code_info(*known).exit_code : exit_of_status(status);
     if (problem.message.empty()) {

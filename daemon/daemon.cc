@@ -83,7 +83,7 @@ public:
         KLOG_TRY(find_data_dir());
         KLOG_TRY(open_store());
         const Status served = serve();
-        remove_pid(data_dir_);
+        if (!options_.read_only) remove_pid(data_dir_);
         // A store that failed has nothing left to close.
         const Status closed = served.ok() || !store_->stats().failed ? store_->close() : Status();
         KLOG_TRY(served);
@@ -104,6 +104,7 @@ private:
                          "--data-dir DIR"};
         }
         KLOG_TRY_ASSIGN(data_dir_, absolute_path(options_.data_dir));
+        if (options_.read_only) return {};
         return check_socket_path(own_socket(), "choose a shorter --data-dir");
     }
 
@@ -115,17 +116,43 @@ private:
         options.dir = data_dir_;
         options.value_bytes_max = options_.value_bytes_max;
         options.writer_version = options_.version;
+        if (options_.read_only) use_scratch_dir(options);
         auto store = Store::open(*env_, options);
         if (!store && store.error().code == Code::locked) return held_by_another();
         if (!store && store.error().code == Code::not_allowed && store.error().hint.empty()) {
             store.error().hint = "another --data-dir, or its owner and mode: ls -ld " + data_dir_;
+            if (!options_.read_only)
+                store.error().hint += "; --read-only needs no more than to read";
         }
         if (!store) return std::move(store).error();
         store_ = std::move(*store);
-        // Only people read it, and a full disk must not keep the store from being read.
-        if (const Status written = write_pid(data_dir_); !written) log_(written.error().message);
+        if (!options_.read_only) {
+            // Only people read it, and a full disk must not keep the store from being read.
+            const Status written = write_pid(data_dir_);
+            if (!written) log_(written.error().message);
+        }
+        log_recovery();
+        return {};
+    }
+
+    // For a copy of the key index. Without one it is made in memory, from the log.
+    void use_scratch_dir(StoreOptions& options) {
+        options.read_only = true;
+        auto made = EphemeralDir::make(*env_);
+        if (!made) {
+            log_("no folder for temporary files, so the key index is made in memory: " +
+                 made.error().message);
+            return;
+        }
+        scratch_ = std::move(*made);
+        options.scratch_dir = scratch_->path();
+    }
+
+    void log_recovery() const {
         const RecoveryReport& report = store_->recovery();
-        if (!report.clean) {
+        if (options_.read_only) {
+            log_("read-only: " + data_dir_ + " is served as it is, and nothing in it is written");
+        } else if (!report.clean) {
             log_("recovered after an unclean stop: " + std::to_string(report.frames_checked) +
                  " frames checked, " + std::to_string(report.records_replayed) +
                  " records replayed, " + std::to_string(report.bytes_carried_over) +
@@ -133,7 +160,13 @@ private:
                  " bytes dropped that were never acknowledged");
         }
         for (const std::string& notice : report.notices) log_(notice);
-        return {};
+        for (const Hole& hole : report.holes) {
+            const std::string log = hole.log == LogId::system ? "of the system log " : "";
+            const std::string last =
+                hole.open_ended ? "on" : "to " + std::to_string(hole.last.value);
+            log_("hole: the records " + log + "from seq " + std::to_string(hole.first.value) + " " +
+                 last + " cannot be read: " + hole.why);
+        }
     }
 
     [[nodiscard]] Error held_by_another() const {
@@ -148,6 +181,7 @@ private:
         api::ApiOptions api_options;
         api_options.value_bytes_max = options_.value_bytes_max;
         api_options.ephemeral = options_.ephemeral;
+        api_options.read_only = options_.read_only;
         api_options.version = options_.version;
         http::Server* serving = nullptr;
         api_options.server_stats = [&serving] {
@@ -162,7 +196,7 @@ private:
         KLOG_TRY_ASSIGN(const std::vector<std::string> urls, listen(*server, sockets));
 
         LentThreads threads(*store_);
-        KLOG_TRY(threads.start());
+        if (!options_.read_only) KLOG_TRY(threads.start());
         KLOG_TRY(server->start());
         say_ready(urls);
         Status ended = wait(sockets);
@@ -175,13 +209,25 @@ private:
 
     Result<std::vector<std::string>> listen(http::Server& server, Sockets& sockets) {
         // The store's lock is held, so nobody else lives on this socket.
-        KLOG_TRY(sockets.require(own_socket()));
+        if (!options_.read_only) KLOG_TRY(sockets.require(own_socket()));
         if (!options_.socket.empty()) {
             KLOG_TRY_ASSIGN(const std::string path, absolute_path(options_.socket));
             KLOG_TRY(check_socket_path(path, "choose a shorter --socket"));
+            KLOG_TRY(check_outside(path));
             KLOG_TRY(sockets.require(path));
         } else if (!options_.runtime_socket.empty()) {
-            sockets.want(options_.runtime_socket);
+            KLOG_TRY(check_outside(options_.runtime_socket));
+            // Where there is no other place it must be had.
+            if (options_.read_only && options_.listen.empty()) {
+                KLOG_TRY(sockets.require(options_.runtime_socket));
+            } else {
+                sockets.want(options_.runtime_socket);
+            }
+        } else if (options_.read_only && options_.listen.empty()) {
+            return Error{Code::usage,
+                         "a read-only daemon makes no socket in its data directory, and there is "
+                         "no XDG_RUNTIME_DIR for one",
+                         "--socket PATH, or --listen 127.0.0.1:0"};
         }
         std::vector<std::string> urls = sockets.urls();
         for (const std::string& address : options_.listen) {
@@ -190,6 +236,16 @@ private:
             urls.push_back(std::move(url));
         }
         return urls;
+    }
+
+    // A socket in the data directory is a file there.
+    [[nodiscard]] Status check_outside(const std::string& socket) const {
+        if (!options_.read_only || !socket.starts_with(data_dir_ + "/")) return {};
+        return Error{Code::usage,
+                     "the socket " + socket +
+                         " lies in the data directory, where a read-only "
+                         "daemon makes nothing",
+                     "--socket PATH somewhere else"};
     }
 
     void say_ready(const std::vector<std::string>& urls) {
@@ -228,6 +284,7 @@ private:
     std::unique_ptr<EndSignals> signals_;
     std::unique_ptr<Env> env_;
     std::unique_ptr<EphemeralDir> ephemeral_;
+    std::unique_ptr<EphemeralDir> scratch_;
     std::string data_dir_;
     std::unique_ptr<Store> store_;
 };

@@ -20,6 +20,7 @@ struct DaemonOptions {
     std::vector<std::string> listen;
     std::vector<std::string> allowed_origins;
     bool ephemeral = false;
+    bool read_only = false;  // nothing in data_dir is written, and no socket is made there
     int ready_fd = -1;
     std::uint64_t value_bytes_max = Limits::kValueBytesDefault;
     std::string version;

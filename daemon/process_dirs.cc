@@ -140,7 +140,9 @@ std::optional<int> read_pid(const std::string& data_dir) {
     std::ifstream file(data_dir + std::string(kPidFile));
     std::string text;
     if (!std::getline(file, text)) return std::nullopt;
-    return to_pid(text);
+    // Who was killed left its own behind, and a read-only daemon writes none.
+    const auto pid = to_pid(text);
+    return pid && is_alive(*pid) ? pid : std::nullopt;
 }
 
 int process_id() { return ::getpid(); }

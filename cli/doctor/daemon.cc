@@ -210,6 +210,22 @@ void check_descriptors(int pid, Findings& findings) {
     }
 }
 
+// Of a daemon that was started with --read-only.
+void check_read_only(const std::map<std::string, std::string>& metrics, Findings& findings) {
+    const Gauges gauges(metrics, findings);
+    if (gauges.value("klog_store_read_only").value_or(0) == 0) return;
+    const std::uint64_t holes = gauges.value("klog_store_holes").value_or(0);
+    if (holes == 0) {
+        findings.fine("daemon", "read_only", "yes, no holes", holes);
+        return;
+    }
+    findings.attention("daemon", "read_only", "yes, " + counted(holes, "hole"),
+                       "a part of the log is missing or damaged, and reads that need it fail",
+                       "the daemon's log names each hole, and klog verify the files; restore them "
+                       "from a copy",
+                       holes);
+}
+
 void check_readiness(const std::string& url, Findings& findings) {
     const auto ready = get(url, "/readyz");
     if (!ready.ok()) {
@@ -284,6 +300,7 @@ void check_daemon(const std::string& url, bool wanted, const std::string& data_d
         check_descriptors(*pid, findings);
     }
     check_readiness(url, findings);
+    check_read_only(values, findings);
     check_metrics(values, findings);
 }
 

@@ -138,6 +138,12 @@ bool check_folder(const std::string& dir, Findings& findings) {
                            "another place: klog daemon --data-dir D");
         return false;
     }
+    if (::access(dir.c_str(), R_OK | X_OK) == 0 && ::access(dir.c_str(), W_OK) != 0) {
+        findings.attention("data", "directory", dir,
+                           "you may not write it, so your daemons can only serve what is there",
+                           "klog daemon --read-only, or run as its owner");
+        return true;
+    }
     if (::access(dir.c_str(), R_OK | W_OK | X_OK) != 0) {
         findings.attention("data", "directory", dir,
                            "you may not read and write it, so no daemon of yours can open it",

@@ -22,6 +22,7 @@ struct DaemonFlags {
     std::vector<std::string> listen;
     std::vector<std::string> allow_origin;
     bool ephemeral = false;
+    bool read_only = false;
 };
 
 // Above this no system hands out descriptors.
@@ -54,10 +55,15 @@ Result<int> run(Context& context, const DaemonFlags& given) {
     note("socket", given.socket);
     note("value_bytes_max", given.value_bytes_max);
     if (given.ephemeral) note("ephemeral", "true");
+    if (given.read_only) note("read_only", "true");
     for (const std::string& address : given.listen) note("listen", address);
     for (const std::string& origin : given.allow_origin) note("allow_origin", origin);
     KLOG_TRY_ASSIGN(DaemonOptions options,
                     load_daemon_options(context, flags, given.config, false));
+    if (options.ephemeral && options.read_only) {
+        return Error{Code::usage, "an ephemeral daemon begins empty, so --read-only has no use",
+                     "leave one of the two out (klog config show --origin tells who sets them)"};
+    }
     options.ready_fd = ready_fd;
     if (!context.quiet) options.log = log_to_stderr;
     KLOG_TRY(run_daemon(options));
@@ -74,6 +80,7 @@ Run add_daemon(CLI::App& app) {
         ->type_name("PATH");
     app.add_option("--config", flags->config, "settings from this file alone")->type_name("F");
     app.add_flag("--ephemeral", flags->ephemeral, "temporary data, removed at the end");
+    app.add_flag("--read-only", flags->read_only, "write nothing; serve what is sound");
     app.add_option("--ready-fd", flags->ready_fd, "write one line of JSON here once it serves")
         ->type_name("N");
     app.add_option("--value-bytes-max", flags->value_bytes_max,

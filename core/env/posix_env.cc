@@ -234,14 +234,42 @@ public:
     }
 
     Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
-        Descriptor fd(retry_interrupted(
-            [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode); }));
+        bool created = false;
+        const auto open_file = [&] {
+            const int there = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+            if (there >= 0 || errno != ENOENT) return there;
+            const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode);
+            created = made >= 0;
+            if (made >= 0 || errno != EEXIST) return made;
+            return ::open(path.c_str(), O_RDWR | O_CLOEXEC);  // somebody was faster
+        };
+        Descriptor fd(retry_interrupted(open_file));
         if (fd.get() < 0) return system_error("lock", path, errno);
-        if (retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) < 0) {
-            if (errno != EWOULDBLOCK) return system_error("lock", path, errno);
-            return Error{Code::locked, path + " is locked by another holder", {}};
+        KLOG_TRY(take_lock(fd, path));
+        if (!created) return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(std::move(fd)));
+        // Whoever found no file holds the folder. A folder that cannot be locked is held by nobody.
+        const Status held = lock_folder(parent_of(path), nullptr);
+        if (held.ok() || held.error().code != Code::locked) {
+            return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(std::move(fd)));
         }
-        return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(std::move(fd)));
+        if (::unlink(path.c_str()) < 0) return system_error("remove", path, errno);
+        return held.error();
+    }
+
+    Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override {
+        for (;;) {
+            Descriptor fd = open_to_lock(path);
+            if (fd.get() >= 0) {
+                KLOG_TRY(take_lock(fd, path));
+                return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(std::move(fd)));
+            }
+            if (errno != ENOENT) return system_error("lock", path, errno);
+            std::unique_ptr<FileLock> folder;
+            KLOG_TRY(lock_folder(parent_of(path), &folder));
+            // Made in between, by somebody who saw the folder free.
+            KLOG_TRY_ASSIGN(const bool made, exists(path));
+            if (!made) return folder;
+        }
     }
 
     [[nodiscard]] std::string database_path(const std::string& path) override { return path; }
@@ -271,6 +299,30 @@ private:
     struct CloseFolder {
         void operator()(DIR* folder) const { ::closedir(folder); }
     };
+
+    static Status take_lock(const Descriptor& fd, const std::string& path) {
+        if (retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) >= 0) return {};
+        if (errno != EWOULDBLOCK) return system_error("lock", path, errno);
+        return Error{Code::locked, path + " is locked by another holder", {}};
+    }
+
+    // For writing where that is allowed, since some file systems lock nothing else. -1: see errno.
+    static Descriptor open_to_lock(const std::string& path) {
+        const int fd = retry_interrupted([&] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); });
+        if (fd >= 0 || code_of(errno) != Code::not_allowed) return Descriptor(fd);
+        return Descriptor(
+            retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+    }
+
+    // Held through `lock`; null: only until this returns.
+    static Status lock_folder(const std::string& path, std::unique_ptr<FileLock>* lock) {
+        Descriptor fd(retry_interrupted(
+            [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+        if (fd.get() < 0) return system_error("lock", path, errno);
+        KLOG_TRY(take_lock(fd, path));
+        if (lock != nullptr) *lock = std::make_unique<PosixLock>(std::move(fd));
+        return {};
+    }
 
     // 0 or the errno.
     static int sync_folder(const std::string& path) {

@@ -220,6 +220,9 @@ Result<std::unique_ptr<FileLock>> SimEnv::lock(const std::string& path) {
     const MutexLock lock(state_->mutex_);
     SimDisk& disk = state_->disk_;
     if (!disk.exists(path)) {
+        if (state_->locked_.contains(parent_of(path))) {
+            return Error{Code::locked, parent_of(path) + " is locked by another holder", {}};
+        }
         KLOG_TRY_ASSIGN(const SimDisk::NodeId node, disk.create(path));
         disk.release(node);
     }
@@ -227,6 +230,20 @@ Result<std::unique_ptr<FileLock>> SimEnv::lock(const std::string& path) {
         return Error{Code::locked, path + " is locked by another holder", {}};
     }
     return std::unique_ptr<FileLock>(std::make_unique<SimLock>(state_, state_->life_, path));
+}
+
+Result<std::unique_ptr<FileLock>> SimEnv::lock_read_only(const std::string& path) {
+    const State::Verdict verdict = state_->enter(SimCall::lock, path);
+    if (!verdict.passes()) return verdict.error(SimCall::lock, path);
+    const MutexLock lock(state_->mutex_);
+    SimDisk& disk = state_->disk_;
+    const std::string held = disk.exists(path) ? path : parent_of(path);
+    if (!disk.exists(held))
+        return Error{Code::not_found, "cannot lock " + path + ": no such file", {}};
+    if (!state_->locked_.insert(held).second) {
+        return Error{Code::locked, held + " is locked by another holder", {}};
+    }
+    return std::unique_ptr<FileLock>(std::make_unique<SimLock>(state_, state_->life_, held));
 }
 
 std::string SimEnv::database_path(const std::string& /*path*/) { return ":memory:"; }

@@ -138,6 +138,7 @@ public:
     Status create_dirs(const std::string& path) override;
     Status sync_dir(const std::string& path) override;
     Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+    Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override;
     // ":memory:"
     [[nodiscard]] std::string database_path(const std::string& path) override;
     [[nodiscard]] Time now() override;

@@ -37,11 +37,19 @@ std::uint64_t FileCatalog::end_of(std::uint64_t wal_id) const {
 
 Result<WalFileIndex> FileCatalog::scan(std::uint64_t wal_id, bool with_entities) const {
     WalFileIndex index;
+    std::uint64_t read_to = 0;
+    KLOG_TRY(scan_into(wal_id, with_entities, index, read_to));
+    return index;
+}
+
+Status FileCatalog::scan_into(std::uint64_t wal_id, bool with_entities, WalFileIndex& index,
+                              std::uint64_t& read_to) const {
     KLOG_TRY_ASSIGN(auto reader, wal_.open_file(wal_id, kWalFileHeaderBytes));
     std::vector<std::uint32_t> entities;
     for (;;) {
+        read_to = reader->offset();
         KLOG_TRY_ASSIGN(const std::shared_ptr<const Frame> frame, reader->next());
-        if (!frame) return index;
+        if (!frame) return {};
         const FrameHeader& header = frame->header;
         if (header.count == 0) continue;
         RecordDecoder decoder(frame->payload(), header.first_seq, header.base_time, header.count);
@@ -72,7 +80,21 @@ void FileCatalog::load_index(std::uint64_t wal_id, std::uint64_t end, Entry& ent
     }
 }
 
-Status FileCatalog::open(std::vector<std::string>& notices) {
+Result<WalFileIndex> FileCatalog::scan_sound(const WalFileInfo& file,
+                                             std::vector<WalDamage>& damages) const {
+    WalFileIndex index;
+    std::uint64_t read_to = 0;
+    const Status scanned = scan_into(file.header.wal_id, true, index, read_to);
+    if (scanned.ok()) return index;
+    const Error& error = scanned.error();
+    if (error.code != Code::corrupt && error.code != Code::io) return error;
+    damages.push_back(WalDamage{file.header.wal_id, error.message});
+    // All its frames are sound, but they are not those that the next file follows on.
+    if (read_to >= file.end) return WalFileIndex();
+    return index;
+}
+
+Status FileCatalog::open(std::vector<std::string>& notices, std::vector<WalDamage>* damages) {
     for (const WalFileInfo& file : wal_.files()) {
         Entry entry;
         entry.closed = file.closed;
@@ -80,7 +102,8 @@ Status FileCatalog::open(std::vector<std::string>& notices) {
         if (file.closed) load_index(wal_id, file.end, entry);
         entry.indexed = entry.logs != nullptr;
         if (!entry.indexed) {
-            KLOG_TRY_ASSIGN(entry.growing, scan(wal_id, true));
+            KLOG_TRY_ASSIGN(entry.growing,
+                            damages == nullptr ? scan(wal_id, true) : scan_sound(file, *damages));
             if (file.closed) {
                 notices.push_back("the index of WAL file " + std::to_string(wal_id) +
                                   " was made anew");
@@ -236,6 +259,32 @@ std::optional<std::uint64_t> FileCatalog::count(std::uint64_t wal_id, LogId log,
         if (set.matches(topic)) records += count.records;
     }
     return records;
+}
+
+const Hole* FileCatalog::hole_at(LogId log, Seq seq) const {
+    const auto found = std::find_if(holes_.begin(), holes_.end(), [&](const Hole& hole) {
+        return hole.log == log && hole.first <= seq && seq <= hole.last;
+    });
+    return found != holes_.end() ? &*found : nullptr;
+}
+
+const Hole* FileCatalog::hole_before(LogId log, Seq seq) const {
+    const Hole* found = nullptr;
+    for (const Hole& hole : holes_) {
+        if (hole.log != log || hole.first > seq) continue;
+        if (found == nullptr || found->first < hole.first) found = &hole;
+    }
+    return found;
+}
+
+std::vector<FileCatalog::Range> FileCatalog::ranges(LogId log) const {
+    std::vector<Range> ranges;
+    MutexLock lock(mutex_);
+    for (const auto& [wal_id, entry] : files_) {
+        const WalLogIndex& index = index_of(entry, log);
+        if (index.first_seq != Seq{}) ranges.push_back({wal_id, index.first_seq, index.last_seq});
+    }
+    return ranges;
 }
 
 Seq FileCatalog::first_seq(LogId log) const {

@@ -29,8 +29,24 @@ public:
     // What was sealed.
     [[nodiscard]] const SegmentCatalog& segments() const { return segments_; }
 
-    // Loads or rebuilds what is known of every file. Errors: corrupt, io.
-    Status open(std::vector<std::string>& notices);
+    // Loads or rebuilds what is known of every file. Errors: corrupt, io; with `damages`, of what
+    // is damaged the sound frames before that count, and the rest is added there.
+    Status open(std::vector<std::string>& notices, std::vector<WalDamage>* damages = nullptr);
+
+    // Of a read-only store: what cannot be read, so that readers are told why. Before any reader.
+    void set_holes(std::vector<Hole> holes) { holes_ = std::move(holes); }
+    [[nodiscard]] bool has_holes() const { return !holes_.empty(); }
+    // The hole that seq lies in; null: none.
+    [[nodiscard]] const Hole* hole_at(LogId log, Seq seq) const;
+    // The last one that begins at or before seq; null: none.
+    [[nodiscard]] const Hole* hole_before(LogId log, Seq seq) const;
+    struct Range {
+        std::uint64_t wal_id = 0;
+        Seq first;
+        Seq last;
+    };
+    // Which seqs of the log each file holds, oldest first; files without any are left out.
+    [[nodiscard]] std::vector<Range> ranges(LogId log) const KLOG_EXCLUDES(mutex_);
 
     // A durable frame of the live file. entities: entity_fingerprint of its records with a key.
     void add_frame(const FrameHeader& header, Time last_time,
@@ -112,12 +128,18 @@ private:
                        std::span<const std::uint32_t> fingerprints,
                        std::vector<FileStretch>& found);
     void load_index(std::uint64_t wal_id, std::uint64_t end, Entry& entry) const;
+    // After an error `index` holds the frames before it, and `read_to` is where the next one began.
+    Status scan_into(std::uint64_t wal_id, bool with_entities, WalFileIndex& index,
+                     std::uint64_t& read_to) const;
+    [[nodiscard]] Result<WalFileIndex> scan_sound(const WalFileInfo& file,
+                                                  std::vector<WalDamage>& damages) const;
     [[nodiscard]] std::uint64_t end_of(std::uint64_t wal_id) const;
 
     Env& env_;
     Wal& wal_;
     const SegmentCatalog& segments_;
     const std::string dir_;
+    std::vector<Hole> holes_;  // set once, before anybody reads
     mutable Mutex mutex_;
     std::map<std::uint64_t, Entry> files_ KLOG_GUARDED_BY(mutex_);
 };

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "log/holes.h"
 #include "segment/segment_format.h"
 
 namespace klog {
@@ -186,6 +187,7 @@ Status FrameSource::open_disk(Seq seq, const ReadScope* scope, Found& found) {
         const std::optional<FileCatalog::Place> place = catalog_.find(log_, seq);
         // Behind seq: its own file has just been sealed.
         if (!place || place->first_seq > seq) {
+            if (const Hole* hole = catalog_.hole_at(log_, seq)) return hole_error(*hole);
             if (tries == kTriesMax) return missing(seq);
             continue;
         }
@@ -222,7 +224,12 @@ Result<FrameSource::Found> FrameSource::from_segment(Seq seq) {
 // A null frame without skipped_to: the file ended.
 Result<FrameSource::Found> FrameSource::from_wal(Seq seq) {
     for (;;) {
-        KLOG_TRY_ASSIGN(std::shared_ptr<const Frame> frame, disk_->next());
+        auto next = disk_->next();
+        if (!next.ok()) {
+            const Hole* hole = catalog_.hole_at(log_, seq);
+            return hole != nullptr ? hole_error(*hole) : std::move(next).error();
+        }
+        std::shared_ptr<const Frame> frame = std::move(next).value();
         if (!frame) {
             disk_.reset();
             return Found{};
@@ -303,7 +310,8 @@ Result<FrameSource::Found> FrameSource::find_entities(Seq seq,
 }
 
 Result<FrameSource::Found> FrameSource::find(Seq seq, const ReadScope* scope) {
-    if (scope != nullptr && scope->entities) {
+    // Where there are holes every seq is asked for, so that none is passed over unseen.
+    if (scope != nullptr && scope->entities && !catalog_.has_holes()) {
         // Whoever finds the next record in memory may be an io thread: it goes on there, frame by
         // frame, since a look-up may wait for the disk.
         const bool looked_up = places_ && seq <= places_->upto;

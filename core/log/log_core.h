@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "index/key_index.h"
@@ -22,10 +23,12 @@ namespace klog {
 struct LogCore {
     LogCore(LogId log_id, const StoreOptions& options)
         : id(log_id),
+          read_only(options.read_only),
           sequencer(log_id, options.session_seconds, pending),
           tail(options.tail_cache_bytes) {}
 
     const LogId id;
+    const bool read_only;
     PendingIndex pending;
     Sequencer sequencer;
     LiveTail tail;
@@ -34,6 +37,13 @@ struct LogCore {
     std::unique_ptr<RunSet> runs;
     std::unique_ptr<KeyIndex> key_index;
     std::atomic<std::uint64_t> settings_seq{0};
+    // Of a read-only store whose heads were made anew over a hole: what is newest is known only of
+    // entities with a record behind `upto`. Set before anybody reads.
+    struct UnknownHeads {
+        Seq upto;
+        Error error;
+    };
+    std::optional<UnknownHeads> unknown_heads;
     // The key index and `pending` together hold everything behind this; see KeyIndexer.
     std::atomic<std::uint64_t> pending_after{0};
 };

@@ -5,6 +5,7 @@
 #include <limits>
 #include <mutex>
 
+#include "log/holes.h"
 #include "log/prepare.h"
 #include "log/scan.h"
 #include "topic/topic.h"
@@ -14,6 +15,22 @@ namespace {
 
 EntityHead entity_head(const HeadEntry& entry) {
     return EntityHead{entry.state, entry.version, entry.last_seq};
+}
+
+Error read_only_refusal() {
+    return Error{Code::not_allowed, "the log was opened read-only, so it takes no records",
+                 "open it without read_only, once this one is closed"};
+}
+
+void refuse_all(std::unique_ptr<WriteBatch> batch, const Error& error) {
+    batch->results.assign(batch->records.size(), WriteResult{});
+    for (WriteResult& result : batch->results) {
+        result.outcome = WriteResult::Outcome::refused;
+        result.error = error;
+    }
+    if (batch->stream && batch->stream->stop_on_error) batch->stream->stopped = true;
+    auto done = std::move(batch->done);
+    if (done) done(std::move(batch));
 }
 
 Error no_such_key(std::string_view space, std::string_view key) {
@@ -32,10 +49,19 @@ FrameSource LogImpl::source() const { return {core_.id, wal_, catalog_, core_.ta
 
 void LogImpl::append(std::unique_ptr<WriteBatch> batch) {
     batch->prepared.reset();
+    if (core_.read_only) return refuse_all(std::move(batch), read_only_refusal());
     pipeline_.append(core_.id, std::move(batch));
 }
 
 Seq LogImpl::head() const { return core_.tail.head(); }
+
+Status LogImpl::check_known(const std::vector<HeadEntry>& heads) const {
+    if (!core_.unknown_heads) return {};
+    const bool known = std::all_of(heads.begin(), heads.end(), [this](const HeadEntry& head) {
+        return head.last_seq > core_.unknown_heads->upto;
+    });
+    return known ? Status() : core_.unknown_heads->error;
+}
 
 Status LogImpl::heads_of(const std::vector<Hash128>& hashes, std::vector<HeadEntry>& heads) const {
     heads.assign(hashes.size(), HeadEntry{});
@@ -51,13 +77,13 @@ Status LogImpl::heads_of(const std::vector<Hash128>& hashes, std::vector<HeadEnt
             }
         }
     });
-    if (missing.empty() || core_.runs->runs() == 0) return {};
+    if (missing.empty() || core_.runs->runs() == 0) return check_known(heads);
     std::vector<std::optional<HeadEntry>> found(missing.size());
     KLOG_TRY(core_.runs->find_heads(missing, found));
     for (std::size_t i = 0; i < owners.size(); ++i) {
         if (found[i]) heads[owners[i]] = *found[i];
     }
-    return {};
+    return check_known(heads);
 }
 
 Result<EntityHead> LogImpl::entity(std::string_view space, std::string_view key) {
@@ -129,7 +155,11 @@ Result<std::optional<Seq>> LogImpl::near_time(Time time) const {
 
 Result<Seq> LogImpl::before_time(Time time, Seq head) {
     KLOG_TRY_ASSIGN(std::optional<Seq> from, near_time(time));
-    if (!from) return head;
+    if (!from) {
+        // Behind all that can be read: only what cannot may be that new.
+        const Hole* hole = catalog_.hole_at(core_.id, head);
+        return hole == nullptr ? Result<Seq>(head) : hole_error(*hole);
+    }
     FrameSource frames = source();
     while (*from <= head) {
         KLOG_TRY_ASSIGN(const FrameSource::Found found, frames.find(*from, nullptr));
@@ -140,7 +170,14 @@ Result<Seq> LogImpl::before_time(Time time, Seq head) {
         for (;;) {
             KLOG_TRY_ASSIGN(const bool more, decoder.next(record));
             if (!more) break;
-            if (record.time >= time) return Seq{std::min(record.seq.value - 1, head.value)};
+            if (record.time < time) continue;
+            const Seq before{record.seq.value - 1};
+            // How old the records in a hole are is known only where they are sealed.
+            const Hole* hole = catalog_.hole_at(core_.id, before);
+            if (hole != nullptr && catalog_.segments().find(core_.id, before) == nullptr) {
+                return hole_error(*hole);
+            }
+            return std::min(before, head);
         }
         from = Seq{found.last_seq.value + 1};
     }
@@ -169,9 +206,11 @@ Result<Seq> LogImpl::before_last(const ReadOptions& options, const FilterSet& se
     const std::uint64_t wanted = options.from.count;
     if (wanted == 0) return end;
     if (wanted >= end.value) return Seq{};  // there are no more records than seqs
+    const Hole* hole = catalog_.hole_before(core_.id, end);
+    const Seq least = hole == nullptr ? Seq{} : hole->last;
     std::uint64_t window = std::max<std::uint64_t>(wanted * 2, 1024);
     for (;; window *= 4) {
-        const Seq after{end.value > window ? end.value - window : 0};
+        const Seq after = std::max(least, Seq{end.value > window ? end.value - window : 0});
         KLOG_TRY_ASSIGN(const Counted all, count(options, set, after, end, ~0ULL));
         if (all.records == wanted) return after;
         if (all.records > wanted) {
@@ -180,6 +219,7 @@ Result<Seq> LogImpl::before_last(const ReadOptions& options, const FilterSet& se
             return skipped.last;
         }
         if (after == Seq{}) return Seq{};
+        if (after == least) return hole_error(*hole);
     }
 }
 
@@ -268,6 +308,7 @@ Result<std::vector<Log::SessionLine>> LogImpl::session_lines(const SessionId& se
 }
 
 Result<Seq> LogImpl::write_internal(std::string_view topic, std::string_view value) {
+    if (core_.read_only) return read_only_refusal();
     struct Waiter {
         std::mutex mutex;
         std::condition_variable changed;

@@ -54,6 +54,8 @@ public:
 
 private:
     [[nodiscard]] FrameSource source() const;
+    // Of a read-only log: heads that nobody can know are an error.
+    [[nodiscard]] Status check_known(const std::vector<HeadEntry>& heads) const;
     [[nodiscard]] Result<Seq> write_internal(std::string_view topic, std::string_view value);
     [[nodiscard]] Result<OwnedRecord> record_at(Seq seq);
     [[nodiscard]] Status heads_of(const std::vector<Hash128>& hashes,

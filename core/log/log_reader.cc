@@ -163,10 +163,13 @@ Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t reco
     while (!at_end() && looked_at < kScanBytes) {
         if (!frame_) {
             if (read_to_ >= tail_.head()) return {};
-            KLOG_TRY_ASSIGN(const bool stored, take_stored(chunk, bytes_max, records_max));
-            if (stored) return {};
-            KLOG_TRY(open_frame(looked_at));
-            continue;
+            const auto stored = take_stored(chunk, bytes_max, records_max);
+            Status found = stored.ok() ? Status() : stored.error();
+            if (found.ok() && *stored) return {};
+            if (found.ok()) found = open_frame(looked_at);
+            if (found.ok()) continue;
+            // What was found before it is given first; the next call meets the error again.
+            return chunk.records.empty() ? found : Status();
         }
         KLOG_TRY_ASSIGN(const bool room, scan_frame(chunk, bytes_left, records_max));
         if (!room || bytes_left == 0 || chunk.records.size() >= records_max) return {};

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "log/holes.h"
+#include "segment/missing_segment.h"
+
 namespace klog {
 
-SegmentCatalog::SegmentCatalog(Env& env, std::string dir, std::uint64_t cache_bytes)
-    : env_(env), dir_(std::move(dir)), cache_(PageCache::make(cache_bytes)) {
+SegmentCatalog::SegmentCatalog(Env& env, std::string dir, std::uint64_t cache_bytes, Damage damage)
+    : env_(env), dir_(std::move(dir)), damage_(damage), cache_(PageCache::make(cache_bytes)) {
     for (auto& list : lists_) list = std::make_shared<List>();
 }
 
@@ -21,6 +24,24 @@ Result<std::shared_ptr<SegmentReader>> SegmentCatalog::open(const SegmentEntry& 
                  "put the file back, or restore the data directory from a copy"};
 }
 
+Status SegmentCatalog::open_into(Segment& segment) const {
+    const SegmentEntry& entry = segment.entry;
+    auto opened = open(entry);
+    if (opened.ok()) {
+        segment.reader = std::move(opened).value();
+        return {};
+    }
+    Error error = std::move(opened).error();
+    // What cannot be read for another reason may well be sound.
+    const bool damaged = error.code == Code::corrupt || error.code == Code::io;
+    if (damage_ == Damage::stops || !damaged) return error;
+    segment.hole =
+        Hole{entry.log_id, entry.covered.first, entry.covered.last, false, error.message};
+    segment.reader = make_missing_segment(segment_path(dir_, entry.log_id, entry.segment_id), entry,
+                                          hole_error(*segment.hole));
+    return {};
+}
+
 Status SegmentCatalog::follow(const SegmentSetState& state) {
     std::array<std::shared_ptr<const List>, 2> next;
     std::vector<std::uint64_t> gone;
@@ -32,10 +53,8 @@ Status SegmentCatalog::follow(const SegmentSetState& state) {
             const auto same = std::find_if(known->begin(), known->end(), [&](const Segment& have) {
                 return have.entry.segment_id == entry.segment_id;
             });
-            Segment segment{entry, same != known->end() ? same->reader : nullptr};
-            if (!segment.reader) {
-                KLOG_TRY_ASSIGN(segment.reader, open(entry));
-            }
+            Segment segment{entry, same != known->end() ? same->reader : nullptr, std::nullopt};
+            if (!segment.reader) KLOG_TRY(open_into(segment));
             opened->push_back(std::move(segment));
         }
         for (const Segment& have : *known) {
@@ -74,6 +93,17 @@ std::shared_ptr<SegmentReader> SegmentCatalog::find(LogId log, Time time) const 
         segments->begin(), segments->end(), time,
         [](const Segment& segment, Time wanted) { return segment.entry.last_time < wanted; });
     return at != segments->end() ? at->reader : nullptr;
+}
+
+std::vector<Hole> SegmentCatalog::holes() const {
+    std::vector<Hole> holes;
+    MutexLock lock(mutex_);
+    for (const auto& segments : lists_) {
+        for (const Segment& segment : *segments) {
+            if (segment.hole) holes.push_back(*segment.hole);
+        }
+    }
+    return holes;
 }
 
 Seq SegmentCatalog::last_seq(LogId log) const {

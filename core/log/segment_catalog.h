@@ -7,11 +7,13 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
 #include "klog/env.h"
+#include "klog/log.h"
 #include "klog/options.h"
 #include "segment/page_cache.h"
 #include "segment/segment_reader.h"
@@ -24,11 +26,16 @@ public:
     struct Segment {
         SegmentEntry entry;
         std::shared_ptr<SegmentReader> reader;
+        std::optional<Hole> hole;
     };
     using List = std::vector<Segment>;
 
+    // What a segment is that cannot be read: the end of follow(), or a hole.
+    enum class Damage : std::uint8_t { stops, is_a_hole };
+
     // dir: the data directory.
-    SegmentCatalog(Env& env, std::string dir, std::uint64_t cache_bytes);
+    SegmentCatalog(Env& env, std::string dir, std::uint64_t cache_bytes,
+                   Damage damage = Damage::stops);
 
     // Opens what the set names and this does not know yet, and forgets what the set does not name
     // any more. Errors: corrupt (a segment is missing, damaged, or another one), io; then nothing
@@ -42,13 +49,17 @@ public:
     [[nodiscard]] std::shared_ptr<SegmentReader> find(LogId log, Time time) const;
     // All seqs up to this one are sealed. 0: none is.
     [[nodiscard]] Seq last_seq(LogId log) const;
+    // Seqs whose segment cannot be read; find() gives one that answers each question with an error.
+    [[nodiscard]] std::vector<Hole> holes() const KLOG_EXCLUDES(mutex_);
     [[nodiscard]] PageCache& cache() const { return *cache_; }
 
 private:
     [[nodiscard]] Result<std::shared_ptr<SegmentReader>> open(const SegmentEntry& entry) const;
+    Status open_into(Segment& segment) const;
 
     Env& env_;
     const std::string dir_;
+    const Damage damage_;
     const std::shared_ptr<PageCache> cache_;
     mutable Mutex mutex_;
     std::array<std::shared_ptr<const List>, 2> lists_ KLOG_GUARDED_BY(mutex_);

@@ -29,6 +29,8 @@ Status check_options(const StoreOptions& options) {
     KLOG_TRY(check_range("merged_bytes_max", options.merged_bytes_max, kSmallest, kGiB));
     KLOG_TRY(check_range("segment_cache_bytes", options.segment_cache_bytes, kSmallest, 64 * kGiB));
     KLOG_TRY(check_range("unsealed_bytes_max", options.unsealed_bytes_max, kSmallest, 1024 * kGiB));
+    KLOG_TRY(check_range("read_only_heads_bytes_max", options.read_only_heads_bytes_max, kSmallest,
+                         64 * kGiB));
     return check_range("queue_bytes_max", options.queue_bytes_max, kSmallest, kGiB);
 }
 
@@ -48,18 +50,31 @@ private:
 
 Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options) {
     KLOG_TRY(check_options(options));
+    if (options.read_only) return StoreImpl::open_read_only(env, options);
     KLOG_TRY(env.create_dirs(options.dir));
     KLOG_TRY_ASSIGN(std::unique_ptr<FileLock> lock, env.lock(options.dir + "/klog.lock"));
+    KLOG_TRY_ASSIGN(std::unique_ptr<SegmentSet> set,
+                    SegmentSet::open(env, options.dir, "klog " + options.writer_version));
+    auto store = StoreImpl::open_set(env, options, std::move(lock), std::move(set));
+    if (!store.ok() && store.error().code == Code::corrupt) {
+        std::string& hint = store.error().hint;
+        hint += (hint.empty() ? "" : "; ") +
+                std::string("klog daemon --read-only serves what is sound");
+    }
+    return store;
+}
+
+Result<std::unique_ptr<Store>> StoreImpl::open_set(Env& env, const StoreOptions& options,
+                                                   std::unique_ptr<FileLock> lock,
+                                                   std::unique_ptr<SegmentSet> set) {
+    auto segments = std::make_unique<SegmentCatalog>(env, options.dir, options.segment_cache_bytes);
+    // Before the WAL removes what the set calls sealed.
+    KLOG_TRY(segments->follow(*set->state()));
     WalOptions wal;
     wal.dir = options.dir;
     wal.first_file_bytes = options.wal_first_file_bytes;
     wal.file_bytes = options.wal_file_bytes;
     wal.writer = "klog " + options.writer_version;
-    KLOG_TRY_ASSIGN(std::unique_ptr<SegmentSet> set,
-                    SegmentSet::open(env, options.dir, wal.writer));
-    auto segments = std::make_unique<SegmentCatalog>(env, options.dir, options.segment_cache_bytes);
-    // Before the WAL removes what the set calls sealed.
-    KLOG_TRY(segments->follow(*set->state()));
     KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal, *set->state()));
     auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(set),
                                              std::move(segments), std::move(opened));
@@ -156,7 +171,9 @@ void StoreImpl::after_commit() {
     wake_.notify_all();
 }
 
-void StoreImpl::run_writer(std::stop_token stop) { pipeline_->run_writer(std::move(stop)); }
+void StoreImpl::run_writer(std::stop_token stop) {
+    if (!options_.read_only) pipeline_->run_writer(std::move(stop));
+}
 
 Status StoreImpl::write_checkpoints() {
     const std::lock_guard lock(checkpoints_mutex_);
@@ -180,6 +197,7 @@ Status StoreImpl::maintain_files() {
 }
 
 Status StoreImpl::maintain() {
+    if (options_.read_only) return {};
     KLOG_TRY(maintain_files());
     while (sealer_->due()) KLOG_TRY(seal_step({}));
     KLOG_TRY(write_checkpoints());
@@ -195,6 +213,7 @@ Status StoreImpl::mark_idle() {
 }
 
 void StoreImpl::run_maintenance(std::stop_token stop) {
+    if (options_.read_only) return;
     using std::chrono::milliseconds;
     constexpr milliseconds kRetry{1000};
     // Spare files can wait: the first answer is not to queue behind their syncs.
@@ -240,6 +259,7 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
 }
 
 void StoreImpl::run_sealer(std::stop_token stop) {
+    if (options_.read_only) return;
     using std::chrono::microseconds;
     using std::chrono::milliseconds;
     constexpr milliseconds kRetry{1000};
@@ -284,7 +304,7 @@ void StoreImpl::run_sealer(std::stop_token stop) {
 }
 
 Status StoreImpl::close() {
-    if (closed_.exchange(true)) return {};
+    if (closed_.exchange(true) || options_.read_only) return {};
     // First, since nothing would answer a checkpoint that is held back.
     pipeline_->release();
     const Status checkpointed = pipeline_->failed() ? Status{} : write_checkpoints();
@@ -314,6 +334,8 @@ StoreStats StoreImpl::stats() const {
         stats.segments += log.size();
         for (const SegmentEntry& entry : log) stats.segment_bytes += entry.file_bytes;
     }
+    stats.read_only = options_.read_only;
+    stats.holes = report_.holes.size();
     stats.unsealed_bytes = sealer_->lag_bytes();
     const PageCache::Stats cache = segments_->cache().stats();
     stats.cache_bytes = cache.bytes;

@@ -30,6 +30,15 @@ public:
               Wal::Opened opened);
     ~StoreImpl() override;
 
+    // The rest of Store::open behind lock and set.
+    [[nodiscard]] static Result<std::unique_ptr<Store>> open_set(Env& env,
+                                                                 const StoreOptions& options,
+                                                                 std::unique_ptr<FileLock> lock,
+                                                                 std::unique_ptr<SegmentSet> set);
+    // Store::open for StoreOptions::read_only; see store_read_only.cc.
+    [[nodiscard]] static Result<std::unique_ptr<Store>> open_read_only(Env& env,
+                                                                       const StoreOptions& options);
+
     // The rest of open(): file indexes, runs, settings, replay.
     Status recover();
 
@@ -46,6 +55,12 @@ public:
 private:
     // The WAL begins where the segments end. Errors: corrupt.
     [[nodiscard]] Status check_continues(const LogCore& core) const;
+    Status recover_read_only(std::vector<WalDamage> damages, bool end_lost);
+    Status open_indexes_read_only(LogCore& core);
+    Status find_holes(const LogCore& core, const std::vector<WalDamage>& damages, bool end_lost,
+                      Seq known_upto);
+    Status recover_heads_read_only(LogCore& core);
+    [[nodiscard]] Seq end_of_damage(const LogCore& core, Seq seq) const;
     Status open_indexes(LogCore& core);
     Status recover_log(LogCore& core);
     Status recover_settings(LogCore& core, const RunWatermark& watermark);
@@ -61,6 +76,7 @@ private:
     void after_commit();
     [[nodiscard]] std::string index_dir(LogId log) const;
 
+    std::unique_ptr<Env> guard_;  // of a read-only store: what env_ is then
     Env& env_;
     const StoreOptions options_;
     std::unique_ptr<FileLock> lock_;

@@ -38,6 +38,15 @@ struct WalOptions {
     std::uint64_t first_file_bytes = 1ULL << 20U;
     std::uint64_t file_bytes = 64ULL << 20U;
     std::string writer = "klog";
+    // Nothing is written; what is missing or damaged is left out. Commits are refused as absent
+    // with not_allowed.
+    bool read_only = false;
+};
+
+// What a read-only open left out: a file that cannot be read, from where on, or at all.
+struct WalDamage {
+    std::uint64_t wal_id = 0;
+    std::string why;  // a sentence that names the file
 };
 
 // A file as readers see it. end: frames in [kWalFileHeaderBytes, end) are durable.
@@ -88,6 +97,9 @@ public:
     // the set; one that cannot be removed is a notice. The oldest file left must follow on what is
     // sealed, else corrupt, as where the set is another store's, or older than the clean marker.
     // The caller holds the directory's lock.
+    // Read-only: what a crash left is judged the same way, but served as it lies. Files that are
+    // missing or damaged are left out (`damages`); corrupt only where `set` does not fit, no_input
+    // where there is no log.
     [[nodiscard]] static Result<Opened> open(Env& env, const WalOptions& options,
                                              const SegmentSetState& set);
 
@@ -147,6 +159,9 @@ struct Wal::Opened {
     // settings_checkpoint of the newest header.
     std::array<std::uint64_t, 2> settings_checkpoint{};
     bool created = false;  // the store is new
+    // Read-only:
+    std::vector<WalDamage> damages;  // oldest first
+    bool end_lost = false;           // records behind the last one that can be read are missing
 };
 
 }  // namespace klog

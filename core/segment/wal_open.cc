@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "segment/wal_impl.h"
+#include "segment/wal_read_only.h"
 
 namespace klog {
 namespace {
@@ -22,6 +23,7 @@ WalImpl::WalImpl(Env& env, const WalOptions& options)
 
 Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options, const SegmentSetState& set) {
     const std::string wal_dir = options.dir + "/wal";
+    if (options.read_only) return open_wal_read_only(env, options, set);
     // Whoever made the set may have been killed before its name was durable; from here on files go
     // on its word.
     if (set.number != 0) KLOG_TRY(env.sync_dir(options.dir + "/" + kSegmentDirName));

@@ -291,16 +291,6 @@ Result<bool> marker_counts(const CleanMarker& marker, const WalJudgement& judgem
     return true;
 }
 
-// The numbers of the set only rise, so this also holds of a marker that is stale by now.
-Status check_set_of_marker(const CleanMarker& marker, const SegmentSetState& set,
-                           const std::string& path) {
-    if (set.number >= marker.manifest_number) return {};
-    return lost(
-        path + ": at the last clean stop the set of segments (seg/manifest) had the number " +
-        std::to_string(marker.manifest_number) + ", now " +
-        (set.number == 0 ? "there is none" : "it has the number " + std::to_string(set.number)));
-}
-
 }  // namespace
 
 std::string wal_file_name(std::uint64_t wal_id) {
@@ -356,6 +346,15 @@ Status check_follows_sealed(const WalFileState& oldest, const SegmentSetState& s
                 ", the set of segments (seg/manifest) holds file " +
                 std::to_string(set.sealed.wal_id) + " up to " + std::to_string(set.sealed.end) +
                 (before.end == set.sealed.end ? " with another content" : ""));
+}
+
+Status check_set_of_marker(const CleanMarker& marker, const SegmentSetState& set,
+                           const std::string& path) {
+    if (set.number >= marker.manifest_number) return {};
+    return lost(
+        path + ": at the last clean stop the set of segments (seg/manifest) had the number " +
+        std::to_string(marker.manifest_number) + ", now " +
+        (set.number == 0 ? "there is none" : "it has the number " + std::to_string(set.number)));
 }
 
 Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir, const SegmentSetState& set) {

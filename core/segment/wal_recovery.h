@@ -60,6 +60,11 @@ struct WalTail {
 [[nodiscard]] Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir,
                                              const SegmentSetState& set);
 
+// Whether the set is as new as the marker says. The numbers of the set only rise, so this also
+// holds of a marker that is stale by now.
+[[nodiscard]] Status check_set_of_marker(const CleanMarker& marker, const SegmentSetState& set,
+                                         const std::string& path);
+
 // Whether the oldest file follows on what is sealed, and is of the same store.
 [[nodiscard]] Status check_follows_sealed(const WalFileState& oldest, const SegmentSetState& set);
 

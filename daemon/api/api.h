@@ -18,6 +18,7 @@ struct ApiOptions {
     // 503. Unit: bytes. Default: 256 MiB. At least four of the longest values.
     std::uint64_t bodies_bytes_max = 256ULL << 20U;
     bool ephemeral = false;  // "durable" is "none"
+    bool read_only = false;  // whatever writes is answered with not_allowed
     std::string version;
     // Server figures for /metrics; may be empty.
     std::function<http::ServerStats()> server_stats;

@@ -1,4 +1,6 @@
 // Is the process alive, and can it take records?
+#include <fmt/format.h>
+
 #include "daemon/api/context.h"
 
 namespace klog::api {
@@ -13,6 +15,12 @@ void handle_readyz(const Context& context, const ExchangePtr& exchange) {
         exchange->respond(http::problem(
             503, Error{Code::io, "a sync to disk failed, so nothing is written any more",
                        "look at the disk, then restart the daemon"}));
+        return;
+    }
+    if (stats.read_only) {
+        // It does what it was started for; whoever wants to write is told so by each answer.
+        answer_json(exchange, 200,
+                    fmt::format("{{\"status\":\"read_only\",\"holes\":{}}}\n", stats.holes));
         return;
     }
     if (!stats.writable) {

@@ -73,7 +73,11 @@ void add_store(MetricsText& text, const StoreStats& stats) {
     text.counter("klog_store_cache_unpacked_total",
                  "Blocks and pages that were unpacked for it, also ahead of a reader.",
                  stats.cache_puts);
-    text.gauge("klog_store_writable", "0 while there is no room to write.",
+    text.gauge("klog_store_read_only", "1 for a daemon that was started with --read-only.",
+               stats.read_only ? 1 : 0);
+    text.gauge("klog_store_holes", "Ranges of seqs that a read-only daemon cannot serve.",
+               stats.holes);
+    text.gauge("klog_store_writable", "0 while nothing is written: no room, or read-only.",
                stats.writable && !stats.failed ? 1 : 0);
     text.gauge("klog_store_failed", "1 after a sync failed: nothing is written any more.",
                stats.failed ? 1 : 0);

@@ -40,6 +40,10 @@ public:
         out += info.name;
         out += "\",\"detail\":";
         json::append_quoted(out, error.message);
+        if (!error.hint.empty()) {
+            out += ",\"hint\":";
+            json::append_quoted(out, error.hint);
+        }
         out += "}}\n";
         if (events_) out.push_back('\n');
     }

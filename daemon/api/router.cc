@@ -74,7 +74,7 @@ public:
                 allowed += route.method == "GET" ? "GET, HEAD" : route.method;
                 continue;
             }
-            if (!check_tenant(exchange)) return;
+            if (!check_tenant(exchange) || !check_writable(route, exchange)) return;
             route.handle(context_, exchange);
             return;
         }
@@ -101,6 +101,16 @@ private:
         exchange->respond(
             http::problem(404, Error{Code::config, fmt::format("there is no tenant '{}'", *tenant),
                                      "this version has the tenant 'default' only"}));
+        return false;
+    }
+
+    // Before anything of a body is read.
+    bool check_writable(const Route& route, const ExchangePtr& exchange) const {
+        if (!context_.options.read_only || route.method == "GET") return true;
+        answer_error(exchange,
+                     Error{Code::not_allowed,
+                           "this daemon was started with --read-only, so it takes no records",
+                           "write through a daemon without --read-only, once this one has ended"});
         return false;
     }
 

@@ -25,7 +25,8 @@ struct Setting {
 
 // Names are the long options with "_": url, tenant, context, timeout, output, color, token_file,
 // data_dir, socket, listen (repeats, joined by a space), allow_origin (repeats), value_bytes_max,
-// ephemeral; and token, which no option sets. An empty value: nobody set it and it has no default.
+// ephemeral, read_only; and token, which no option sets. An empty value: nobody set it and it has
+// no default.
 using Settings = std::map<std::string, Setting, std::less<>>;
 
 struct Sources {

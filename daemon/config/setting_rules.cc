@@ -10,7 +10,7 @@
 namespace klog::config {
 namespace {
 
-constexpr std::array<SettingRule, 14> kRules = {{
+constexpr std::array<SettingRule, 15> kRules = {{
     {.name = "allow_origin", .repeats = true, .daemon_only = true},
     {.name = "color", .fallback = "auto"},
     {.name = "context", .environment = "KLOG_CONTEXT"},
@@ -18,6 +18,7 @@ constexpr std::array<SettingRule, 14> kRules = {{
     {.name = "ephemeral", .fallback = "false", .daemon_only = true},
     {.name = "listen", .repeats = true, .daemon_only = true},
     {.name = "output"},
+    {.name = "read_only", .fallback = "false", .daemon_only = true},
     {.name = "socket", .path = true, .daemon_only = true},
     {.name = "tenant", .environment = "KLOG_TENANT", .fallback = "default", .in_context = true},
     {.name = "timeout", .environment = "KLOG_TIMEOUT"},
@@ -81,7 +82,9 @@ std::optional<std::string> check_value(std::string_view name, std::string_view v
     if (name == "value_bytes_max") return check_bytes(value);
     if (name == "timeout") return check_duration(value);
     if (name == "url") return check_url(value);
-    if (name == "ephemeral" && !one_of(value, {"true", "false"})) return "takes true or false";
+    if ((name == "ephemeral" || name == "read_only") && !one_of(value, {"true", "false"})) {
+        return "takes true or false";
+    }
     if (name == "color" && !one_of(value, {"auto", "always", "never"})) {
         return "takes auto, always or never";
     }

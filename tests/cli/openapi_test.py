@@ -13,6 +13,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -162,6 +163,7 @@ class OpenApiTest(unittest.TestCase):
         reads(answers, self.daemon)
         mistakes(answers, self.daemon)
         damaged(answers, self.place)
+        unknown(answers, self.place)
         no_room(answers, self.place)
         slow.join(LIMIT_SECONDS)
         stopping(answers, self.place)
@@ -277,6 +279,27 @@ def damaged(answers, place):
         status, text = answers.call(daemon, "GET", target)
         assert status == 500 and json.loads(text)["code"] == "corrupt", (status, text[:300])
     daemon.kill()
+
+
+def unknown(answers, place):
+    """A file of the log is gone, and what is newest of a key with it: a read-only daemon says 500."""
+    data = place.path("holes")
+    for topic in (None, "a/x", "a/y"):  # a WAL file each
+        daemon = place.daemon("--data-dir", data)
+        if topic:
+            daemon.request("POST", f"/v1/records?topic={topic}&key=k", b"1", JSON)
+        daemon.stop()
+    shutil.rmtree(os.path.join(data, "index"))
+    os.remove(os.path.join(data, "wal", f"{2:020}.wal"))
+    daemon = place.daemon("--data-dir", data, "--read-only", "--socket", place.path("holes.sock"))
+    for target in ("/v1/spaces/a/keys/k2", "/v1/spaces/a/keys/k2/history", "/v1/spaces/a/keys",
+                   "/v1/topics", "/v1/head?filter=a/*"):
+        status, text = answers.call(daemon, "GET", target)
+        assert status == 500 and json.loads(text)["code"] == "corrupt", (target, status, text[:300])
+    status, text = post(answers, daemon, "topic=a/x", b"1")
+    assert status == 403 and json.loads(text)["code"] == "not_allowed", (status, text)
+    answers.call(daemon, "GET", "/readyz")
+    daemon.stop()
 
 
 def no_room(answers, place):

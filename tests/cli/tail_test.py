@@ -204,7 +204,9 @@ class Forms(klogtest.Case):
         error = b'{"error":{"status":500,"code":"corrupt","detail":"a block is bad"}}\n'
         self.serve(b"application/x-ndjson", (200, line + error))
         done = self.klog("tail", "--no-follow", "-q", code=74)
-        self.assertEqual((done.stdout, done.stderr), (line, b"klog: corrupt: a block is bad\n"))
+        self.assertEqual((done.stdout, done.stderr),
+                         (line, b"klog: corrupt: a block is bad\nhint: klog verify says what is "
+                                b"damaged; reads before and behind it go on\n"))
 
     def test_frames_that_are_damaged(self):
         self.serve(b"application/vnd.klog.batch", (200, b"KBAX" + bytes(60)))

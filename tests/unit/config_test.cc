@@ -143,6 +143,7 @@ TEST_CASE("config: what is wrong in a file is an error with its line") {
         {"value_bytes_max: 0\n", "value_bytes_max takes"},
         {"value_bytes_max: 99999999999999999999999\n", "value_bytes_max takes"},
         {"ephemeral: maybe\n", "ephemeral takes true or false"},
+        {"read_only: maybe\n", "read_only takes true or false"},
         {"contexts: 3\n", "./klog.yaml:1: contexts takes a mapping"},
         {"contexts:\n  a: 3\n", "./klog.yaml:2: a context takes url, tenant and token_file"},
         {"contexts:\n  a:\n    data_dir: /x\n", "./klog.yaml:3: there is no setting data_dir in a"},

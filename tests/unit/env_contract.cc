@@ -113,6 +113,30 @@ void check_locks(Env& env, const std::string& folder) {
         CHECK(env.exists(path).value());
     }
     CHECK(env.lock(path).ok());
+    {
+        auto held = env.lock_read_only(path);
+        REQUIRE(held.ok());
+        check_refused(env.lock(path), Code::locked, path);
+        check_refused(env.lock_read_only(path), Code::locked, path);
+    }
+    // Where there is no file none is made, and nobody else makes it meanwhile.
+    check_refused(env.lock_read_only(folder + "/none/lock"), Code::not_found, folder);
+    REQUIRE(env.create_dirs(folder + "/bare").ok());
+    const std::string bare = folder + "/bare/lock";
+    {
+        auto held = env.lock_read_only(bare);
+        REQUIRE(held.ok());
+        CHECK_FALSE(env.exists(bare).value());
+        check_refused(env.lock(bare), Code::locked, folder);
+        CHECK_FALSE(env.exists(bare).value());
+        check_refused(env.lock_read_only(bare), Code::locked, folder);
+    }
+    {
+        auto held = env.lock(bare);
+        REQUIRE(held.ok());
+        check_refused(env.lock_read_only(bare), Code::locked, bare);
+    }
+    CHECK(env.lock_read_only(bare).ok());
 }
 
 void check_clock_and_random(Env& env) {

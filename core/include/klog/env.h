@@ -79,6 +79,10 @@ public:
     virtual Status sync_dir(const std::string& path) = 0;
     // Creates the file if needed. Code::locked where another holder lives (also in this process).
     virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
+    // The same lock without creating, changing or writing anything, also on a file system that is
+    // read-only. Where there is no such file its folder is locked instead, which keeps lock() from
+    // creating the file. Code::not_found where the folder does not exist either.
+    virtual Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) = 0;
 
     // Where SQLite may put a database that belongs at `path`: the same path on a real file
     // system, ":memory:" where there is none.

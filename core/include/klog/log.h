@@ -23,7 +23,9 @@
 #include "klog/count.h"
 #include "klog/env.h"
 #include "klog/options.h"
+#include "klog/recovery.h"
 #include "klog/result.h"
+#include "klog/stats.h"
 #include "klog/types.h"
 
 namespace klog {
@@ -227,20 +229,6 @@ struct Page {
     bool more = false;      // ask again behind the last row
 };
 
-struct LogStats {
-    Seq head;
-    Time last_time;
-    std::uint64_t records_written = 0;  // since the store was opened
-    std::uint64_t refused = 0;
-    std::uint64_t duplicates = 0;
-    std::uint64_t groups = 0;
-    std::uint64_t queue_bytes = 0;
-    std::uint64_t memtable_bytes = 0;
-    std::uint64_t runs = 0;
-    std::uint64_t readers = 0;
-    Seq key_index_seq;  // the key index in SQLite holds everything up to here
-};
-
 class Log {
 public:
     virtual ~Log() = default;
@@ -302,40 +290,15 @@ public:
     [[nodiscard]] virtual LogStats stats() const = 0;
 };
 
-struct StoreStats {
-    std::uint64_t syncs = 0;
-    std::uint64_t wal_bytes_written = 0;
-    std::uint64_t wal_files = 0;
-    std::uint64_t wal_bytes_on_disk = 0;
-    std::uint64_t sync_micros_total = 0;
-    std::uint64_t segments = 0;        // sealed, of all logs
-    std::uint64_t segment_bytes = 0;   // on disk
-    std::uint64_t unsealed_bytes = 0;  // in closed WAL files
-    std::uint64_t cache_bytes = 0;     // of unpacked blocks and pages
-    std::uint64_t cache_hits = 0;
-    std::uint64_t cache_misses = 0;
-    std::uint64_t cache_puts = 0;  // unpacked for the cache, also ahead of a reader
-    bool writable = true;  // false: no room; reads go on
-    bool failed = false;   // a sync failed; nothing is written any more
-};
-
-// What open() found, for logs and tests.
-struct RecoveryReport {
-    bool clean = true;  // the last stop was clean, or the store is new
-    std::uint64_t frames_checked = 0;
-    std::uint64_t bytes_carried_over = 0;  // copied from the torn file into the new one
-    std::uint64_t bytes_dropped = 0;       // never acknowledged
-    std::uint64_t records_replayed = 0;    // into heads and ids
-    std::vector<std::string> notices;      // such as "index/1/run-3 was rebuilt: bad checksum"
-};
-
 class Store {
 public:
     virtual ~Store() = default;  // without close(): as if the process had been killed
 
     // Opens or makes a store and recovers what a crash left. Errors: locked (another process or
     // Store has it), corrupt (names file and offset), format_unknown (names the writer), io,
-    // config, disk_full (a new store only; an old one opens for reading).
+    // config, disk_full (a new store only; an old one opens for reading). Read-only: no_input
+    // (there is no log); corrupt only where the set of segments cannot be trusted, since nobody can
+    // say then what is there.
     [[nodiscard]] static Result<std::unique_ptr<Store>> open(Env& env, const StoreOptions& options);
 
     [[nodiscard]] virtual Log& system_log() = 0;
@@ -345,7 +308,7 @@ public:
     // Maintenance: spares, runs, key index, file indexes, the idle mark. Sealer: WAL files become
     // segments, and small segments larger ones; it wants processor time, so lend it a thread that
     // yields to the others. Without them the same work happens on the threads that append, and, but
-    // for sealing, in close().
+    // for sealing, in close(). Of a read-only store they return at once.
     virtual void run_writer(std::stop_token stop) = 0;
     virtual void run_maintenance(std::stop_token stop) = 0;
     virtual void run_sealer(std::stop_token stop) = 0;

@@ -61,6 +61,20 @@ struct StoreOptions {
     // Unit: milliseconds. Default: 500. 0: never.
     std::uint64_t idle_mark_ms = 500;
 
+    // Opens what is there and writes nothing: no file in `dir` is made, changed or removed. Appends
+    // answer not_allowed. What is missing or damaged is a hole (RecoveryReport::holes) in place of
+    // an error of the open. Default: false.
+    bool read_only = false;
+
+    // Where a read-only store may keep a copy of its key index, which it fills there. It must exist
+    // and be nobody else's. Default: empty, which keeps that index in memory.
+    std::string scratch_dir;
+
+    // Heads that a read-only store may make anew in memory, where runs are missing or behind: about
+    // 100 bytes a key. Past it questions for single keys answer io. Unit: bytes. Default: 1
+    // GiB. Limits: 64 KiB to 64 GiB.
+    std::uint64_t read_only_heads_bytes_max = 1ULL << 30U;
+
     // Which program writes, for messages such as "written by klog 0.3".
     std::string writer_version = "0.1.0";
 };
