@@ -94,10 +94,10 @@ public:
     // blocks, of those at most kWillReadBlocks. What memory holds is left out. Cheap; a block that
     // cannot be found is left for who reads it.
     static constexpr std::size_t kWillReadBlocks = 64;
-    virtual void will_look_up() = 0;
-    virtual Status will_look_up(std::span<const Hash128> entities) = 0;
-    virtual void will_read_infos(std::span<const std::uint32_t> blocks) = 0;
-    virtual void will_read(std::span<const std::uint32_t> blocks) = 0;
+    virtual void will_look_up() {}
+    virtual Status will_look_up(std::span<const Hash128> /*entities*/) { return {}; }
+    virtual void will_read_infos(std::span<const std::uint32_t> /*blocks*/) {}
+    virtual void will_read(std::span<const std::uint32_t> /*blocks*/) {}
 
     // Every checksum of the file, front to back, without the cache. `progress` is told the bytes
     // that were read; it may be empty. deep: also unpacks, and compares the footer with the
