@@ -54,7 +54,7 @@ bool SegmentCursor::passes(std::uint32_t block, const BlockInfo& info, Seq seq,
 
 Result<bool> SegmentCursor::go_to(Seq seq) {
     const bool on = goes_on(seq);
-    if (!on && seq <= segment_->stats().held.first) {
+    if (!on && hinted_ > 0 && seq <= segment_->stats().held.first) {
         block_ = 0;
     } else if (!on) {
         KLOG_TRY_ASSIGN(block_, segment_->find_block(seq));
