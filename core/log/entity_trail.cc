@@ -20,6 +20,19 @@ Result<std::optional<EntityTrail::Part>> EntityTrail::take(const SegmentCatalog&
     return std::optional<Part>(std::move(parts_[next_++]));
 }
 
+Result<EntityTrail::Part> EntityTrail::part_of(std::shared_ptr<SegmentReader> segment,
+                                               const std::vector<Hash128>& entities) {
+    Part part{std::move(segment), {}};
+    for (const Hash128& entity : entities) {
+        KLOG_TRY_ASSIGN(const std::vector<std::uint32_t> blocks,
+                        part.segment->blocks_of_entity(entity));
+        part.blocks.insert(part.blocks.end(), blocks.begin(), blocks.end());
+    }
+    std::sort(part.blocks.begin(), part.blocks.end());
+    part.blocks.erase(std::unique(part.blocks.begin(), part.blocks.end()), part.blocks.end());
+    return part;
+}
+
 Status EntityTrail::look_up(const SegmentCatalog::List& list, std::size_t from,
                             const std::vector<Hash128>& entities) {
     parts_.clear();
@@ -27,18 +40,18 @@ Status EntityTrail::look_up(const SegmentCatalog::List& list, std::size_t from,
     const std::size_t to = std::min(from + kSegments, list.size());
     // Each step names what the next one reads, for all segments, before any of it is read.
     for (std::size_t i = from; i < to; ++i) list[i].reader->will_look_up();
-    for (std::size_t i = from; i < to; ++i) KLOG_TRY(list[i].reader->will_look_up(entities));
+    // What is damaged is told to whoever comes to its seqs, and those before it are served.
+    for (std::size_t i = from; i < to; ++i) {
+        Status told = list[i].reader->will_look_up(entities);
+        if (!told && i == from) return told;
+        if (!told) break;
+    }
     std::vector<Part> parts;
     for (std::size_t i = from; i < to; ++i) {
-        Part part{list[i].reader, {}};
-        for (const Hash128& entity : entities) {
-            KLOG_TRY_ASSIGN(const std::vector<std::uint32_t> blocks,
-                            part.segment->blocks_of_entity(entity));
-            part.blocks.insert(part.blocks.end(), blocks.begin(), blocks.end());
-        }
-        std::sort(part.blocks.begin(), part.blocks.end());
-        part.blocks.erase(std::unique(part.blocks.begin(), part.blocks.end()), part.blocks.end());
-        parts.push_back(std::move(part));
+        Result<Part> part = part_of(list[i].reader, entities);
+        if (!part && i == from) return std::move(part).error();
+        if (!part) break;
+        parts.push_back(*std::move(part));
     }
     for (const Part& part : parts) part.segment->will_read_infos(part.blocks);
     for (const Part& part : parts) part.segment->will_read(part.blocks);

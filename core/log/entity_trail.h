@@ -33,6 +33,8 @@ public:
                                                    Seq seq, const std::vector<Hash128>& entities);
 
 private:
+    [[nodiscard]] static Result<Part> part_of(std::shared_ptr<SegmentReader> segment,
+                                              const std::vector<Hash128>& entities);
     Status look_up(const SegmentCatalog::List& list, std::size_t from,
                    const std::vector<Hash128>& entities);
 
