@@ -143,7 +143,7 @@ struct History {
 TEST_CASE("entity reads: random histories, sealed or not, through restarts and damaged indexes") {
     for (std::uint64_t seed = 1; seed <= 12; ++seed) {
         CAPTURE(seed);
-        History history(seed, 64 * 1024 << (seed % 3), seed % 4 == 0 ? 4096 : 1ULL << 30U);
+        History history(seed, 64ULL * 1024 << (seed % 3), seed % 4 == 0 ? 4096 : 1ULL << 30U);
         for (int life = 0; life < 4; ++life) {
             CAPTURE(life);
             history.fill(200 + history.random() % 3000);
