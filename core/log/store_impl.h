@@ -59,7 +59,7 @@ private:
     Status open_indexes_read_only(LogCore& core);
     Status find_holes(const LogCore& core, const std::vector<WalDamage>& damages, bool end_lost,
                       Seq known_upto);
-    Status recover_heads_read_only(LogCore& core);
+    Status recover_heads_read_only(LogCore& core, bool end_lost);
     [[nodiscard]] Seq end_of_damage(const LogCore& core, Seq seq) const;
     Status open_indexes(LogCore& core);
     Status recover_log(LogCore& core);

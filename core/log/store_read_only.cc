@@ -94,7 +94,7 @@ Status StoreImpl::recover_read_only(std::vector<WalDamage> damages, bool end_los
         KLOG_TRY(find_holes(*core, damages, end_lost, known));
     }
     catalog_.set_holes(report_.holes);
-    for (const auto& core : cores_) KLOG_TRY(recover_heads_read_only(*core));
+    for (const auto& core : cores_) KLOG_TRY(recover_heads_read_only(*core, end_lost));
     std::stable_sort(report_.holes.begin(), report_.holes.end(), [](const Hole& a, const Hole& b) {
         return std::pair(a.log, a.first) < std::pair(b.log, b.first);
     });
@@ -186,7 +186,7 @@ Seq StoreImpl::end_of_damage(const LogCore& core, Seq seq) const {
 }
 
 // Ids and sessions are for judging writes; settings are not read by anybody but writers.
-Status StoreImpl::recover_heads_read_only(LogCore& core) {
+Status StoreImpl::recover_heads_read_only(LogCore& core, bool end_lost) {
     const RunWatermark watermark = core.runs->watermark();
     const Seq last = core.tail.head();
     Memtable& memtable = core.sequencer.memtable();
@@ -226,6 +226,11 @@ Status StoreImpl::recover_heads_read_only(LogCore& core) {
         if (catalog_.hole_at(core.id, bad) == nullptr) {
             report_.holes.push_back(Hole{core.id, bad, after, false, error.message});
         }
+    }
+    // Runs that reach behind the lost end need not know all that was written there.
+    if (const Hole* hole = catalog_.hole_at(core.id, last);
+        end_lost && !core.unknown_heads && hole != nullptr) {
+        core.unknown_heads = LogCore::UnknownHeads{last, heads_error(hole_error(*hole))};
     }
     memtable.forget_ids();
     report_.records_replayed += replayed;
