@@ -16,7 +16,18 @@ namespace {
 
 // What can stand in one place: words that are fixed, or something that is looked up.
 struct Place {
-    enum class Kind { words, topics, filter, spaces, keys, verbs, contexts, files, folders };
+    enum class Kind {
+        words,
+        topics,
+        filter,
+        spaces,
+        keys,
+        consumers,
+        verbs,
+        contexts,
+        files,
+        folders
+    };
     Kind kind = Kind::words;
     std::vector<std::string> words;
 };
@@ -26,6 +37,7 @@ const Place* place_of_option(const std::string& name) {
     using Kind = Place::Kind;
     static const std::map<std::string, Place, std::less<>> kPlaces = {
         {"ack", {Kind::words, {"local", "bucket"}}},
+        {"as", {Kind::consumers, {}}},
         {"color", {Kind::words, {"auto", "always", "never"}}},
         {"config", {Kind::files, {}}},
         {"context", {Kind::contexts, {}}},
@@ -33,6 +45,7 @@ const Place* place_of_option(const std::string& name) {
         {"data-dir", {Kind::folders, {}}},
         {"dir", {Kind::folders, {}}},
         {"expect", {Kind::words, {"absent", "exists"}}},
+        {"expect-none", {Kind::filter, {}}},
         {"from", {Kind::words, {"start", "end"}}},
         {"key", {Kind::keys, {}}},
         {"listen", {Kind::words, {"127.0.0.1:0"}}},
@@ -42,6 +55,7 @@ const Place* place_of_option(const std::string& name) {
         {"prefix", {Kind::keys, {}}},
         {"socket", {Kind::files, {}}},
         {"tenant", {Kind::words, {"default"}}},
+        {"to", {Kind::words, {"start", "end"}}},
     };
     const auto found = kPlaces.find(name);
     return found == kPlaces.end() ? nullptr : &found->second;
@@ -83,9 +97,9 @@ const std::vector<std::string>& figures() {
 Place place_of_operand(const std::string& name) {
     using Kind = Place::Kind;
     static const std::map<std::string, Kind, std::less<>> kKinds = {
-        {"TOPIC", Kind::topics}, {"FILTER", Kind::filter}, {"SPACE", Kind::spaces},
-        {"KEY", Kind::keys},     {"VERB", Kind::verbs},    {"DIR", Kind::folders},
-        {"FILE", Kind::files},
+        {"TOPIC", Kind::topics}, {"FILTER", Kind::filter},      {"SPACE", Kind::spaces},
+        {"KEY", Kind::keys},     {"VERB", Kind::verbs},         {"DIR", Kind::folders},
+        {"FILE", Kind::files},   {"CONSUMER", Kind::consumers},
     };
     if (const auto found = kKinds.find(name); found != kKinds.end()) return {found->second, {}};
     if (name == "WORD") return {Kind::words, figures()};
@@ -287,6 +301,7 @@ private:
             case Kind::filter:
             case Kind::spaces:
             case Kind::keys:
+            case Kind::consumers:
                 take_live(place.kind, typed);
                 break;
         }
@@ -306,6 +321,7 @@ private:
         if (kind == Place::Kind::filter || (kind == Place::Kind::topics && !wild)) {
             result_.candidates = live.topics(typed);
         }
+        if (kind == Place::Kind::consumers) result_.candidates = live.consumers(typed);
         const std::string space = space_of(line_);
         if (kind == Place::Kind::keys && !space.empty()) {
             result_.candidates = live.keys(space, typed, line_.verb->name == "history");

@@ -171,4 +171,18 @@ std::vector<Candidate> LiveValues::keys(const std::string& space, const std::str
     return found;
 }
 
+std::vector<Candidate> LiveValues::consumers(const std::string& typed) {
+    std::vector<Candidate> found;
+    Target target("/v1/consumers");
+    target.add("limit", std::to_string(kCandidatesMax));
+    target.add_given("after", just_before(typed));
+    ask(target.text(), [&](std::string_view line) {
+        std::string name = text_member(line, "name");
+        if (!name.starts_with(typed)) return;
+        found.push_back(
+            {std::move(name), "at seq " + std::string(member(line, "position").value_or("?"))});
+    });
+    return found;
+}
+
 }  // namespace klog::cli

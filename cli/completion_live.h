@@ -1,4 +1,4 @@
-// Topics, spaces and keys for completion, asked of the daemon under a limit of time.
+// Topics, spaces, keys and consumers for completion, asked of the daemon under a limit of time.
 #ifndef KLOG_CLI_COMPLETION_LIVE_H
 #define KLOG_CLI_COMPLETION_LIVE_H
 
@@ -29,6 +29,7 @@ public:
     [[nodiscard]] std::vector<Candidate> spaces(const std::string& typed);
     [[nodiscard]] std::vector<Candidate> keys(const std::string& space, const std::string& typed,
                                               bool deleted);
+    [[nodiscard]] std::vector<Candidate> consumers(const std::string& typed);
 
 private:
     using Each = std::function<void(std::string_view line)>;

@@ -158,6 +158,22 @@ std::optional<std::string_view> member(std::string_view object, std::string_view
     return std::nullopt;
 }
 
+std::vector<std::string_view> elements(std::string_view array) {
+    std::vector<std::string_view> found;
+    std::size_t at = skip_space(array, 0);
+    if (at >= array.size() || array[at] != '[') return found;
+    at = skip_space(array, at + 1);
+    while (at < array.size() && array[at] != ']') {
+        const std::size_t end = skip_value(array, at);
+        if (end == at) return found;
+        found.push_back(array.substr(at, end - at));
+        at = skip_space(array, end);
+        if (at >= array.size() || array[at] != ',') return found;
+        at = skip_space(array, at + 1);
+    }
+    return found;
+}
+
 std::string unquote(std::string_view raw) {
     std::string text;
     if (raw.size() < 2 || raw.front() != '"') return text;

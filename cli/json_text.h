@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace klog::cli {
 
@@ -17,6 +18,9 @@ namespace klog::cli {
 
 // A member that is a string, decoded; empty where it is missing or no string.
 [[nodiscard]] std::string text_member(std::string_view object, std::string_view name);
+
+// The raw bytes of an array's elements; none where it is no array.
+[[nodiscard]] std::vector<std::string_view> elements(std::string_view array);
 
 // A JSON string with its quotes, decoded to UTF-8.
 [[nodiscard]] std::string unquote(std::string_view raw);

@@ -97,6 +97,26 @@ void topic_value(std::string& out, std::string_view line) {
     out.append(text_member(line, "topic")).append("\n");
 }
 
+void pretty_consumer(std::string& out, std::string_view line, bool color) {
+    paint(out, text_member(line, "name"), kTopic, color);
+    out.append("  at seq ").append(member(line, "position").value_or("?"));
+    if (const auto lag = member(line, "lag")) out.append("  ").append(*lag).append(" behind");
+    for (const auto& [name, lead] : {std::pair("filter", "  "), std::pair("not", "  not ")}) {
+        if (const auto list = member(line, name)) append_safe(out.append(lead), *list);
+    }
+    if (member(line, "reader").value_or("") == "true") out.append("  being read");
+    std::string active = text_member(line, "last_active").substr(0, kMillisColumns);
+    if (active.size() > 10) active[10] = ' ';
+    out.append("  ");
+    paint(out, "active " + active + "Z", kDim, color);
+    if (const auto result = member(line, "result")) append_safe(out.append("  result "), *result);
+    out.push_back('\n');
+}
+
+void consumer_value(std::string& out, std::string_view line) {
+    out.append(text_member(line, "name")).append("\n");
+}
+
 // An answer that breaks off ends with such a line; nothing that is listed begins so.
 constexpr std::string_view kErrorLine = "{\"error\":";
 
@@ -109,12 +129,14 @@ Problem problem_of(std::string_view line) {
 constexpr LineStyle kRecordStyle = {pretty_record, record_value};
 constexpr LineStyle kKeyStyle = {pretty_key, key_value};
 constexpr LineStyle kTopicStyle = {pretty_topic, topic_value};
+constexpr LineStyle kConsumerStyle = {pretty_consumer, consumer_value};
 
 }  // namespace
 
 const LineStyle& record_style() { return kRecordStyle; }
 const LineStyle& key_style() { return kKeyStyle; }
 const LineStyle& topic_style() { return kTopicStyle; }
+const LineStyle& consumer_style() { return kConsumerStyle; }
 
 void LinePrinter::print(std::string_view line) {
     switch (mode_) {

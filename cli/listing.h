@@ -21,6 +21,7 @@ struct LineStyle {
 [[nodiscard]] const LineStyle& record_style();
 [[nodiscard]] const LineStyle& key_style();
 [[nodiscard]] const LineStyle& topic_style();
+[[nodiscard]] const LineStyle& consumer_style();
 
 // Appends lines to an output. In the mode ndjson they pass as they came; json is one array.
 class LinePrinter {

@@ -3,6 +3,7 @@
 #include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/violations.h"
 
 namespace klog::cli {
 namespace {
@@ -38,28 +39,6 @@ int exit_of_status(int status) {
             break;
     }
     return status >= 500 ? 70 : 2;
-}
-
-// A conflict in words: which entity, what was expected and what is there.
-std::string conflict_text(std::string_view violation) {
-    const auto actual = member(violation, "actual");
-    if (!actual) return {};
-    std::string text = text_member(violation, "space") + " " + text_member(violation, "key");
-    const auto expected = member(violation, "expected");
-    text += ": expected ";
-    text += expected && expected->starts_with('"') ? unquote(*expected)
-                                                   : std::string(expected.value_or("another"));
-    text += ", but it is at version " + std::string(*actual);
-    const std::string state = text_member(violation, "state");
-    if (!state.empty()) text += " (" + state + ")";
-    return text;
-}
-
-std::string_view first_violation(std::string_view document) {
-    const auto list = member(document, "violations");
-    if (!list || list->size() < 2) return {};
-    // The scan of a member stops where the first object ends.
-    return list->substr(1);
 }
 
 bool is_object(std::string_view document) {
@@ -105,14 +84,14 @@ Problem read_problem(int status, std::string_view document) {
         problem.exit = kExitNotKlog;
         return problem;
     }
-    const std::string_view violation = first_violation(document);
     problem.message = first_text(document, {"detail", "message"});
-    if (const std::string conflict = conflict_text(violation); !conflict.empty()) {
-        problem.message = conflict;
-    }
-    if (problem.message.empty()) problem.message = first_text(violation, {"detail", "message"});
-    if (problem.message.empty()) problem.message = first_text(document, {"title"});
     problem.hint = first_text(document, {"hint"});
+    if (const auto violations = read_violations(document); !violations.empty()) {
+        const ViolationText& first = violations.front();
+        if (!first.message.empty()) problem.message = first.message;
+        if (!first.hint.empty()) problem.hint = first.hint;
+    }
+    if (problem.message.empty()) problem.message = first_text(document, {"title"});
     // The framed form of an answer has no room for one.
     if (problem.hint.empty() && problem.code == code_name(Code::corrupt)) {
         problem.hint = "klog verify says what is damaged; reads before and behind it go on";
@@ -156,9 +135,13 @@ Result<std::unique_ptr<http::Client>> dial(const Context& context) {
 
 Result<Answer> ask(const Context& context, const http::ClientRequest& request) {
     KLOG_TRY_ASSIGN(const auto client, dial(context));
-    KLOG_TRY(client->send(request));
     const auto limit = context.timeout().value_or(kAnswerWait);
-    KLOG_TRY_ASSIGN(const http::ClientResponse head, client->read_head(limit));
+    const Status sent = client->send(request);
+    if (!sent && sent.error().code != Code::outcome_unknown) return sent.error();
+    // A daemon that takes no more of a body may have said why before it closed the connection.
+    auto answered = client->read_head(limit);
+    if (!answered) return sent ? std::move(answered).error() : sent.error();
+    const http::ClientResponse head = *std::move(answered);
     Answer answer;
     answer.status = head.status;
     answer.content_type = head.content_type;

@@ -52,6 +52,7 @@ Verb keys_verb();
 Verb topics_verb();
 Verb head_verb();
 Verb count_verb();
+Verb consumer_verb();
 Verb bench_verb();
 Verb config_verb();
 Verb completion_verb();

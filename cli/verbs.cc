@@ -17,6 +17,7 @@ std::span<const Verb> verbs() {
         topics_verb(),
         head_verb(),
         count_verb(),
+        consumer_verb(),
         verify_verb(),
         doctor_verb(),
         bench_verb(),

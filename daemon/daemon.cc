@@ -28,6 +28,11 @@ constexpr milliseconds kDrainMax{5000};
 constexpr milliseconds kLook{1000};
 // Every so many looks it sees whether its sockets are still there.
 constexpr int kLooksPerSocketCheck = 5;
+// Every so many looks it says how far a rebuild is.
+constexpr int kLooksPerProgress = 5;
+// A start that would have to make the heads of more records anew than this serves reads by seq
+// meanwhile; fewer take less than a second.
+constexpr std::uint64_t kRebuildLaterRecords = 500'000;
 
 // Threads for what the store does beside requests. They end with this object.
 class LentThreads {
@@ -116,6 +121,7 @@ private:
         options.dir = data_dir_;
         options.value_bytes_max = options_.value_bytes_max;
         options.writer_version = options_.version;
+        options.rebuild_later_records = kRebuildLaterRecords;
         if (options_.read_only) use_scratch_dir(options);
         auto store = Store::open(*env_, options);
         if (!store && store.error().code == Code::locked) return held_by_another();
@@ -198,6 +204,7 @@ private:
         LentThreads threads(*store_);
         if (!options_.read_only) KLOG_TRY(threads.start());
         KLOG_TRY(server->start());
+        log_("room for " + std::to_string(server->stats().connections_max) + " connections");
         say_ready(urls);
         Status ended = wait(sockets);
         KLOG_TRY(signals_->exit_on_next(log_));
@@ -259,6 +266,14 @@ private:
         if (!written) log_("nobody was told that the daemon is ready: " + written.error().message);
     }
 
+    void log_rebuild(int look) {
+        for (const std::string& notice : store_->take_notices()) log_(notice);
+        const RebuildStats rebuild = store_->stats().rebuild;
+        if (!rebuild.running || look % kLooksPerProgress != 0) return;
+        log_("rebuilding: " + std::to_string(rebuild.records_done) + " of " +
+             std::to_string(rebuild.records_wanted) + " records are done");
+    }
+
     // Returns once the daemon is to end. Errors: io, if the store cannot write any more.
     Status wait(Sockets& sockets) {
         for (int look = 1;; ++look) {
@@ -274,6 +289,7 @@ private:
                                  " failed; what was not acknowledged may or may not be there",
                              "check the disk, then start the daemon again"};
             }
+            log_rebuild(look);
             if (look % kLooksPerSocketCheck == 0) sockets.keep();
         }
     }

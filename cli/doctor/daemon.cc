@@ -24,7 +24,7 @@ constexpr std::size_t kSocketBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 // The daemon's own limits: StoreOptions and man/klog-daemon.1.
 constexpr std::uint64_t kQueueBytesMax = 32ULL << 20U;
 constexpr std::uint64_t kMemtableBytesMax = 32ULL << 20U;
-constexpr std::uint64_t kConnectionsMax = 10'000;
+constexpr std::uint64_t kConnectionsMax = 16'000;
 
 // Who serves a Unix socket; nullopt where nobody does, or it is no Unix socket.
 std::optional<int> peer_of(const http::Client& client) {
@@ -173,7 +173,8 @@ void check_metrics(const std::map<std::string, std::string>& metrics, Findings& 
     }
     gauges.limited("unsealed", "klog_store_unsealed_bytes", kUnsealedBytesMax, true,
                    "sealing is behind; at the limit writers wait for it", kSealHint);
-    gauges.limited("connections", "klog_http_connections_open", kConnectionsMax, false,
+    gauges.limited("connections", "klog_http_connections_open",
+                   gauges.value("klog_http_connections_max").value_or(kConnectionsMax), false,
                    "nearly all connections are taken; further ones are refused (503)",
                    "close idle clients");
 }
@@ -202,7 +203,7 @@ void check_descriptors(int pid, Findings& findings) {
     if (most != 0 && count * 100 >= most * kLimitPercentNear) {
         findings.attention("daemon", "open_files", value,
                            "the daemon has nearly all the descriptors that it may have; past that "
-                           "new connections wait",
+                           "new connections are refused (503)",
                            "raise the hard limit (LimitNOFILE= of its service), then restart it",
                            count);
     } else {

@@ -27,9 +27,9 @@ constexpr std::uint64_t kComplaintsMax = 100;
 // Nothing is wrong with the line: the daemon could not take it, or did not say whether it did.
 // The session tells later which it was.
 bool is_put_off(const Problem& problem) {
-    static constexpr std::array<Code, 6> kCodes = {Code::backpressure, Code::disk_full,
-                                                   Code::stopping,     Code::too_many,
-                                                   Code::timeout,      Code::outcome_unknown};
+    static constexpr std::array<Code, 7> kCodes = {
+        Code::backpressure, Code::disk_full, Code::rebuilding,     Code::stopping,
+        Code::too_many,     Code::timeout,   Code::outcome_unknown};
     return std::any_of(kCodes.begin(), kCodes.end(),
                        [&](Code code) { return problem.code == code_name(code); });
 }

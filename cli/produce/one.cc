@@ -1,10 +1,5 @@
 // One record.
-#include <poll.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "cli/json_text.h"
 #include "cli/options.h"
@@ -18,40 +13,36 @@ namespace {
 
 // The daemon takes targets up to 64 KiB; what is longer goes as an envelope.
 constexpr std::size_t kTargetBytesMax = 60U << 10U;
-constexpr std::size_t kReadBytes = 256U << 10U;
 constexpr int kStatusFailed = 400;
-
-Result<std::string> read_input() {
-    std::string bytes;
-    while (true) {
-        const std::size_t before = bytes.size();
-        bytes.resize(before + kReadBytes);
-        const ssize_t got = ::read(STDIN_FILENO, bytes.data() + before, kReadBytes);
-        if (got < 0) {
-            bytes.resize(before);
-            if (errno == EINTR) continue;
-            return Error{Code::io, std::string("standard input: ") + std::strerror(errno), ""};
-        }
-        bytes.resize(before + static_cast<std::size_t>(got));
-        if (got == 0) return bytes;
-        if (bytes.size() > kInputBytesMax) {
-            return Error{Code::value_too_large, "standard input is longer than any value", ""};
-        }
-    }
-}
 
 void append_string(std::string& out, std::string_view name, std::string_view text) {
     out += ",\"" + std::string(name) + "\":";
     json::append_quoted(out, text);
 }
 
-void append_expect(std::string& out, const std::string& expect) {
-    if (expect.empty()) return;
-    if (parse_digits(expect)) {
-        out += ",\"expect\":" + expect;
-    } else {
-        append_string(out, "expect", expect);
+// An expected version as JSON.
+std::string version_text(const std::string& expect) {
+    if (parse_digits(expect)) return expect;
+    std::string text;
+    json::append_quoted(text, expect);
+    return text;
+}
+
+void append_expect(std::string& out, const ProduceOptions& options) {
+    if (options.expect_none.empty()) {
+        if (!options.expect.empty()) out += ",\"expect\":" + version_text(options.expect);
+        return;
     }
+    out += ",\"expect\":{\"none\":";
+    char before = '[';
+    for (const std::string& filter : options.expect_none) {
+        out.push_back(std::exchange(before, ','));
+        json::append_quoted(out, filter);
+    }
+    out += "]";
+    if (!options.after.empty()) out += ",\"after\":" + options.after;
+    if (!options.expect.empty()) out += ",\"version\":" + version_text(options.expect);
+    out += "}";
 }
 
 void append_headers(std::string& out, const std::vector<std::string>& headers) {
@@ -75,7 +66,7 @@ Result<std::string> make_envelope(const ProduceOptions& options, std::string val
     if (!options.id.empty()) append_string(line, "id", options.id);
     if (!options.event_time.empty()) append_string(line, "event_time", options.event_time);
     if (options.tombstone) append_string(line, "kind", "tombstone");
-    append_expect(line, options.expect);
+    append_expect(line, options);
     append_headers(line, options.headers);
     if (options.raw) {
         line += ",\"value_base64\":\"";
@@ -94,7 +85,8 @@ Result<std::string> make_envelope(const ProduceOptions& options, std::string val
 Result<http::ClientRequest> build(const Context& context, const ProduceOptions& options) {
     std::string value = options.value.value_or("");
     if (options.value && *options.value == "-") {
-        KLOG_TRY_ASSIGN(value, read_input());
+        KLOG_TRY_ASSIGN(value, read_input(Error{Code::value_too_large,
+                                                "standard input is longer than any value", ""}));
     }
     if (options.from_value()) {
         flatten(value);
@@ -185,17 +177,6 @@ Result<int> judge(const Context& context, const ProduceOptions& options, const A
     return print_ack(context, body);
 }
 
-// Whether an answer leaves open what became of an attempt: the one that it answers, or an earlier
-// one, of which a daemon that ends or takes nothing just now says nothing.
-bool leaves_open(const Answer& answer, bool sent_before) {
-    constexpr int kServerFailed = 500;
-    const int status = status_of(answer);
-    if (status == code_info(Code::outcome_unknown).http_status) return true;
-    return sent_before &&
-           (status >= kServerFailed || status == code_info(Code::timeout).http_status ||
-            status == code_info(Code::backpressure).http_status);
-}
-
 Error outcome_unknown(const ProduceOptions& options) {
     return Error{Code::outcome_unknown,
                  "no answer says what became of it; the record was written once or not at all",
@@ -208,39 +189,22 @@ Error outcome_unknown(const ProduceOptions& options) {
 Target record_target(const ProduceOptions& options) {
     Target target("/v1/records");
     if (options.envelope) target.add("envelope", "true");
+    if (options.atomic) target.add("atomic", "true");
     target.add_given("topic", options.topic);
     target.add_given("key", options.key).add_given("key_from", options.key_from);
     for (const std::string& header : options.headers) target.add("header", header);
     target.add_given("id", options.id).add_given("id_from", options.id_from);
     target.add_given("event_time", options.event_time).add_given("expect", options.expect);
-    return target.add_given("ack", options.ack);
+    for (const std::string& filter : options.expect_none) target.add("expect_none", filter);
+    return target.add_given("after", options.after).add_given("ack", options.ack);
 }
 
 Result<int> produce_one(const Context& context, const ProduceOptions& options) {
     KLOG_TRY_ASSIGN(const http::ClientRequest request, build(context, options));
-    const auto deadline =
-        std::chrono::steady_clock::now() + context.timeout().value_or(kProduceWait);
-    auto backoff = kBackoffMin;
-    bool sent = false;
-    while (true) {
-        auto answer = ask(context, request);
-        const Code code = answer ? Code::bug : answer.error().code;
-        // With an id the daemon knows a record again, so asking twice cannot write it twice.
-        const bool unsettled = answer ? leaves_open(*answer, sent)
-                                      : code == Code::outcome_unknown || code == Code::timeout ||
-                                            (sent && code == Code::unreachable);
-        if (!unsettled) {
-            if (!answer) return std::move(answer).error();
-            return judge(context, options, *answer);
-        }
-        sent = true;
-        if (options.id.empty() || std::chrono::steady_clock::now() + backoff >= deadline) {
-            if (answer && options.id.empty()) return judge(context, options, *answer);
-            return outcome_unknown(options);
-        }
-        ::poll(nullptr, 0, static_cast<int>(backoff.count()));
-        backoff = std::min(backoff * 2, kBackoffMax);
-    }
+    // With an id the daemon knows a record again, so asking twice cannot write it twice.
+    KLOG_TRY_ASSIGN(const Answer answer, ask_until_settled(context, request, !options.id.empty(),
+                                                           status_of, outcome_unknown(options)));
+    return judge(context, options, answer);
 }
 
 }  // namespace klog::cli

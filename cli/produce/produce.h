@@ -1,7 +1,8 @@
-// `klog produce`: what is asked for, one record, or a stream of lines.
+// `klog produce`: what is asked for, one record, a stream of lines, or an atomic batch of them.
 #ifndef KLOG_CLI_PRODUCE_PRODUCE_H
 #define KLOG_CLI_PRODUCE_PRODUCE_H
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ struct ProduceOptions {
     std::string id_from;
     std::string event_time;
     std::string expect;
+    std::vector<std::string> expect_none;  // filters
+    std::string after;                     // the cursor behind which nothing may match them
+    bool atomic = false;
     bool tombstone = false;
     bool raw = false;
     bool envelope = false;
@@ -43,6 +47,21 @@ struct ProduceOptions {
 inline constexpr std::chrono::milliseconds kProduceWait{60'000};
 inline constexpr std::chrono::milliseconds kBackoffMin{20};
 inline constexpr std::chrono::milliseconds kBackoffMax{1'000};
+
+// Whether an answer leaves open what became of an attempt: the one that it answers, or an earlier
+// one, of which a daemon that ends or takes nothing just now says nothing.
+[[nodiscard]] bool leaves_open(int status, bool sent_before);
+
+// Asks until an answer says what became of it, and for --timeout at most; only once unless it can
+// be repeated without harm. status_of: the status of an answer, which may stand inside of it.
+// Errors: as ask(); outcome_unknown, with `unknown` as its text and hint.
+[[nodiscard]] Result<Answer> ask_until_settled(const Context& context,
+                                               const http::ClientRequest& request, bool repeatable,
+                                               const std::function<int(const Answer&)>& status_of,
+                                               const Error& unknown);
+// All of standard input. Errors: io; what `too_long` says past kInputBytesMax.
+[[nodiscard]] Result<std::string> read_input(const Error& too_long);
+
 // Standard input as one record, or one line of it: a value of 64 MiB in base64 and what is
 // around it.
 inline constexpr std::size_t kInputBytesMax = 96U << 20U;
@@ -53,6 +72,9 @@ inline constexpr std::size_t kInputBytesMax = 96U << 20U;
 // Writes one record and prints its ack. Gives the exit code. Errors: outcome_unknown where the
 // connection broke after sending and no id lets us ask again.
 [[nodiscard]] Result<int> produce_one(const Context& context, const ProduceOptions& options);
+
+// All of standard input, a record a line, in one request: all of them are written or none.
+[[nodiscard]] Result<int> produce_atomic(const Context& context, const ProduceOptions& options);
 
 // One record a line of standard input.
 [[nodiscard]] Result<int> produce_lines(const Context& context, const ProduceOptions& options);

@@ -27,6 +27,8 @@ Result<Start> probe(const Context& context, const TailOptions& options, std::str
     Target target("/v1/records");
     add_filters(target, options);
     target.add(name, value).add_given("until", options.until);
+    // The last ones are counted among those that will be shown.
+    if (name == "last" && options.newest_per_key) target.add("newest_per_key", "true");
     target.add("limit", "1").add("marks", "true");
     KLOG_TRY_ASSIGN(const auto client, dial(context));
     KLOG_TRY(client->send(make_request(context, "GET", target.text())));
@@ -153,8 +155,8 @@ void advise(const Context& context, const TailOptions& options, const Start& sta
     if (context.quiet) return;
     advise_quotes(options.filters);
     advise_literal(context, "tail", options.filters);
-    const bool at_end = follow && options.after.empty() && options.last.empty() &&
-                        (options.from.empty() || options.from == "end");
+    const bool at_end = follow && !options.newest_per_key && options.after.empty() &&
+                        options.last.empty() && (options.from.empty() || options.from == "end");
     if (at_end && is_terminal(STDERR_FILENO) && is_terminal(STDOUT_FILENO)) {
         advise_earlier(context, options, start);
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cli/advice.h"
 #include "cli/json_text.h"
 #include "cli/options.h"
 
@@ -47,7 +48,9 @@ Status Tail::check_options() {
     if (options_.follow_given && options_.no_follow) {
         return usage("--follow and --no-follow exclude each other");
     }
+    KLOG_TRY(check_consumer_options(options_));
     follow_ = !options_.no_follow;
+    newest_ = options_.newest_per_key;
     if (!options_.after.empty()) KLOG_TRY(parse_number("--after", options_.after, 0));
     if (!options_.last.empty()) KLOG_TRY(parse_number("--last", options_.last, 0));
     if (!options_.from.empty() && options_.from != "start" && options_.from != "end") {
@@ -70,6 +73,7 @@ Status Tail::begin() {
         const std::lock_guard lock(mutex_);
         if (client_) client_->shut_down();
     }));
+    if (!options_.as.empty()) return begin_as_consumer();
     Start start;
     if (!options_.cursor_file.empty()) KLOG_TRY(cursor_file_.open(options_.cursor_file));
     if (cursor_file_.cursor()) {
@@ -77,30 +81,54 @@ Status Tail::begin() {
     } else {
         // "follows from the end": --until AGO looks back and still starts where a following tail
         // does unless it is told otherwise.
-        KLOG_TRY_ASSIGN(start, find_start(context_, options_, !options_.no_follow));
+        KLOG_TRY_ASSIGN(start, find_start(context_, options_, !options_.no_follow && !newest_));
     }
     cursor_ = start.cursor;
     from_ = start.from;
-    if (!follow_) read_to_ = start.read_to;
+    if (!waits()) read_to_ = start.read_to;
     if (!options_.cursor_file.empty()) KLOG_TRY(cursor_file_.begin(cursor_));
     advise(context_, options_, start, follow_);
     contact_ = std::chrono::steady_clock::now();
     return {};
 }
 
+Status Tail::begin_as_consumer() {
+    KLOG_TRY_ASSIGN(const auto found, find_consumer(context_, options_));
+    if (const auto* problem = std::get_if<Problem>(&found)) {
+        refused_ = report(*problem);
+        return {};
+    }
+    cursor_ = std::get<Start>(found).cursor;
+    if (!context_.quiet) advise_quotes(options_.filters);
+    if (!options_.no_ack) acker_.start(context_, options_.as);
+    contact_ = std::chrono::steady_clock::now();
+    return {};
+}
+
 Result<int> Tail::run() {
     KLOG_TRY(begin());
+    if (refused_) return *refused_;
     return finish(read_on());
+}
+
+// Past what does not match a consumer is moved by the daemon, but for the end.
+Status Tail::keep_position(bool last) {
+    if (!options_.cursor_file.empty()) return cursor_file_.set(cursor_);
+    if (!acker_.started()) return {};
+    acker_.set(last ? cursor_ : shown_seq_);
+    if (const auto problem = acker_.refused()) refused_ = report(*problem);
+    return {};
 }
 
 // Output first, then the cursor: a crash in between shows something again, and skips nothing.
 Result<int> Tail::finish(Result<int> code) {
     printer_.finish();
     auto open = out_.flush();
-    if (!options_.cursor_file.empty()) {
-        if (open && *open) KLOG_TRY(cursor_file_.set(cursor_));
-        KLOG_TRY(cursor_file_.close());
-    }
+    if (open && *open && !refused_) KLOG_TRY(keep_position(true));
+    if (!options_.cursor_file.empty()) KLOG_TRY(cursor_file_.close());
+    KLOG_TRY(acker_.close());
+    if (const auto problem = acker_.refused(); problem && !refused_) refused_ = report(*problem);
+    if (refused_ && signals_.signal() == 0) return *refused_;
     if (!open) return std::move(open).error();
     if (signals_.signal() != 0) return kExitSignalBase + signals_.signal();
     return code;
@@ -115,6 +143,7 @@ Result<int> Tail::read_on() {
         if (!end && (!reached_ || end.error().code != Code::unreachable)) {
             return std::move(end).error();
         }
+        if (end && *end == End::done && begin_waiting()) continue;
         if (end && *end != End::lost) return 0;
         if (tells() && !lost_told_) {
             notice("the connection is lost; going on behind seq " + std::to_string(cursor_));
@@ -130,6 +159,14 @@ Result<int> Tail::read_on() {
     return kExitSignalBase + signals_.signal();
 }
 
+bool Tail::begin_waiting() {
+    if (!newest_ || !follow_ || limit_reached()) return false;
+    newest_ = false;
+    cursor_ = std::max(cursor_, read_to_.value_or(0));
+    read_to_.reset();
+    return true;
+}
+
 bool Tail::pause() {
     const auto limit = context_.timeout();
     const auto lost_for = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -143,9 +180,17 @@ bool Tail::pause() {
 }
 
 std::string Tail::request_target() const {
-    Target target("/v1/records");
-    add_filters(target, options_);
-    if (from_.empty()) {
+    Target target(options_.as.empty() ? "/v1/records" : "/v1/consumers");
+    if (options_.as.empty()) {
+        add_filters(target, options_);
+    } else {
+        target.segment(options_.as).segment("records");
+        // What was shown is not shown again, whether its acknowledgement arrived or not.
+        if (lease_ == 0 && options_.take_over) target.add("take_over", "true");
+    }
+    if (!options_.as.empty() && lease_ == 0) {
+        // Where it stands is the daemon's to say.
+    } else if (from_.empty()) {
         target.add("after", std::to_string(cursor_));
     } else {
         target.add("from", from_);
@@ -156,8 +201,32 @@ std::string Tail::request_target() const {
         target.add_given("until", options_.until);
     }
     if (limit_) target.add("limit", std::to_string(*limit_ - shown_));
-    if (follow_) target.add("follow", "true");
+    if (newest_) target.add("newest_per_key", "true");
+    if (waits()) target.add("follow", "true");
     return target.add("marks", "true").text();
+}
+
+http::ClientRequest Tail::request() const {
+    http::ClientRequest request = make_request(context_, "GET", request_target());
+    request.headers.emplace_back("Accept", kBatchMediaType);
+    // Whoever reads on after a lost connection is the same reader.
+    if (lease_ != 0) request.headers.emplace_back("Klog-Lease", std::to_string(lease_));
+    return request;
+}
+
+void Tail::take_lease(const http::ClientResponse& head) {
+    if (options_.as.empty()) return;
+    lease_ = parse_digits(head.header("klog-lease").value_or("")).value_or(0);
+    acker_.set_lease(lease_);
+    if (!options_.no_ack) return;
+    meta_ = ",\"meta\":{\"consumer\":";
+    json::append_quoted(meta_, options_.as);
+    meta_ += ",\"lease\":" + std::to_string(lease_) + "}}";
+}
+
+// A worker needs the lease to acknowledge; the line ends at `end` with the record's brace.
+void Tail::add_meta(std::string& line, std::size_t end) const {
+    if (!meta_.empty()) line.replace(end - 1, 1, meta_);
 }
 
 Result<Tail::End> Tail::read_once() {
@@ -169,9 +238,8 @@ Result<Tail::End> Tail::read_once() {
     }
     if (signals_.signal() != 0) return End::lost;
     caught_up_ = false;
-    http::ClientRequest request = make_request(context_, "GET", request_target());
-    request.headers.emplace_back("Accept", kBatchMediaType);
-    if (!client->send(request)) return End::lost;
+    acker_.await_lease();
+    if (!client->send(request())) return End::lost;
     auto head = client->read_head(kSilenceMax);
     if (!head) {
         if (head.error().code == Code::not_klog) return std::move(head).error();
@@ -179,15 +247,19 @@ Result<Tail::End> Tail::read_once() {
     }
     if (head->status != 200) {
         const auto body = client->read_all(kProblemBytesMax, kSilenceMax);
-        if (!body || passes(head->status)) return End::lost;
-        refused_ = report(read_problem(head->status, *body));
+        if (!body) return End::lost;
+        const Problem problem = read_problem(head->status, *body);
+        const bool busy = problem.code == code_name(Code::consumer_busy);
+        if (passes(head->status) && !busy) return End::lost;
+        refused_ = report(problem);
         return End::done;
     }
+    take_lease(*head);
     contact_ = std::chrono::steady_clock::now();
     backoff_ = std::chrono::milliseconds(0);
     if (lost_told_) notice("connected again");
     lost_told_ = false;
-    if (!follow_ && !read_to_) read_to_ = parse_digits(head->header("klog-read-to").value_or(""));
+    if (!waits() && !read_to_) read_to_ = parse_digits(head->header("klog-read-to").value_or(""));
     framed_ = head->content_type == kBatchMediaType;
     frames_.emplace();
     lines_ = LineSplitter();
@@ -220,7 +292,7 @@ Result<Tail::End> Tail::take(std::string chunk) {
         cursor_ = before;
         return End::closed_pipe;
     }
-    if (cursor_ != before && !options_.cursor_file.empty()) KLOG_TRY(cursor_file_.set(cursor_));
+    if (cursor_ != before) KLOG_TRY(keep_position(false));
     KLOG_TRY(std::move(taken));
     return limit_reached() || refused_ ? End::done : End::lost;
 }
@@ -255,7 +327,7 @@ Status Tail::take_frame(const BatchFrame& frame) {
         if (!more) return {};
         show(record);
         ++shown_;
-        cursor_ = record.seq.value;
+        cursor_ = shown_seq_ = record.seq.value;
         from_.clear();
     }
     return {};
@@ -265,6 +337,7 @@ void Tail::show(const RecordView& record) {
     switch (mode_) {
         case OutputMode::ndjson:
             json::append_record(out_.buffer(), record, times_);
+            add_meta(out_.buffer(), out_.buffer().size() - 1);
             return;
         case OutputMode::value:
             // A tombstone has none, but for one that was given a value.
@@ -280,6 +353,7 @@ void Tail::show(const RecordView& record) {
             line_.clear();
             json::append_record(line_, record, times_);
             line_.pop_back();
+            add_meta(line_, line_.size());
             printer_.print(line_);
             return;
     }
@@ -307,7 +381,7 @@ bool Tail::take_line(std::string_view line) {
     printer_.print(line);
     ++shown_;
     if (const auto seq = parse_digits(member(line, "seq").value_or(""))) {
-        cursor_ = *seq;
+        cursor_ = shown_seq_ = *seq;
         from_.clear();
     }
     return !limit_reached();
@@ -317,7 +391,7 @@ bool Tail::take_line(std::string_view line) {
 // was asked for decides whether that was all.
 Result<Tail::End> Tail::ended() {
     if (limit_reached()) return End::done;
-    if (!follow_) return caught_up_ ? End::done : End::lost;
+    if (!waits()) return caught_up_ ? End::done : End::lost;
     if (!until_) return End::lost;
     if (until_->kind == Point::Kind::seq) {
         if (cursor_ >= until_->seq) return End::done;

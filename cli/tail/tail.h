@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "cli/context.h"
@@ -16,6 +17,7 @@
 #include "cli/output.h"
 #include "cli/request.h"
 #include "cli/signals.h"
+#include "cli/tail/acker.h"
 #include "cli/tail/cursor_file.h"
 #include "daemon/json/record_json.h"
 #include "klog/result.h"
@@ -35,6 +37,10 @@ struct TailOptions {
     std::string limit;
     std::string key;
     std::string cursor_file;
+    bool newest_per_key = false;
+    std::string as;  // a consumer's name; empty: none
+    bool no_ack = false;
+    bool take_over = false;
 };
 
 // A point in the log as --from and --until name it.
@@ -71,6 +77,12 @@ struct Start {
 [[nodiscard]] Result<Start> find_start(const Context& context, const TailOptions& options,
                                        bool follow);
 
+// --as, --no-ack and --take-over beside the rest. Errors: usage, bad_option.
+Status check_consumer_options(const TailOptions& options);
+// The position of the consumer --as, which is made where there is none; or what the daemon refused.
+[[nodiscard]] Result<std::variant<Problem, Start>> find_consumer(const Context& context,
+                                                                 const TailOptions& options);
+
 // Advice on stderr, before anything is read. Never fails a tail.
 void advise(const Context& context, const TailOptions& options, const Start& start, bool follow);
 
@@ -85,11 +97,18 @@ private:
 
     Status check_options();
     Status begin();
+    Status begin_as_consumer();
+    // Everything up to cursor_ was shown and flushed.
+    Status keep_position(bool last);
     [[nodiscard]] Result<int> finish(Result<int> code);
     [[nodiscard]] Result<int> read_on();
     // One connection. A refusal is printed, and its exit code is in refused_.
     [[nodiscard]] Result<End> read_once();
     [[nodiscard]] Result<End> read_answer(http::Client& client);
+    [[nodiscard]] http::ClientRequest request() const;
+    void take_lease(const http::ClientResponse& head);
+    // What a worker needs to acknowledge, in the record's own line.
+    void add_meta(std::string& line, std::size_t end) const;
     [[nodiscard]] Result<End> take(std::string chunk);
     bool take_line(std::string_view line);
     Status take_frames(std::string chunk);
@@ -100,15 +119,20 @@ private:
     [[nodiscard]] std::string request_target() const;
     // Waits before the next try. False: out of time, or a signal came.
     bool pause();
+    // Whether this connection waits for what comes: not before the newest of each key were shown.
+    [[nodiscard]] bool waits() const { return follow_ && !newest_; }
+    // True: all of the newest were shown, and a tail that follows goes on with what comes.
+    [[nodiscard]] bool begin_waiting();
     [[nodiscard]] bool limit_reached() const { return limit_ && shown_ >= *limit_; }
     [[nodiscard]] bool tells() const;
 
     Context& context_;
     const TailOptions& options_;
     bool follow_ = true;
+    bool newest_ = false;  // of what is there, the newest record of each key is asked for
     std::optional<std::uint64_t> limit_;
     std::optional<Point> until_;
-    std::optional<std::uint64_t> read_to_;  // where a tail that does not follow ends
+    std::optional<std::uint64_t> read_to_;  // where a tail ends that does not wait
 
     const OutputMode mode_;
     Output out_;
@@ -119,10 +143,14 @@ private:
     std::string line_;  // a record that is printed otherwise than it comes
     json::TimeCache times_;
     CursorFile cursor_file_;
+    Acker acker_;
+    std::uint64_t lease_ = 0;
+    std::string meta_;  // of each record, where a worker acknowledges
     std::uint64_t cursor_ = 0;
     std::string from_;
     std::uint64_t shown_ = 0;
-    bool caught_up_ = false;  // this answer's last mark came
+    std::uint64_t shown_seq_ = 0;  // of the last record
+    bool caught_up_ = false;       // this answer's last mark came
     std::optional<int> refused_;
 
     std::chrono::steady_clock::time_point contact_;

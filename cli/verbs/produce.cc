@@ -6,7 +6,9 @@
 
 #include "cli/args.h"
 #include "cli/context.h"
+#include "cli/options.h"
 #include "cli/verb.h"
+#include "topic/filter.h"
 #include "topic/topic.h"
 
 namespace klog::cli {
@@ -31,17 +33,21 @@ Status name_operands(ProduceOptions& options) {
 }
 
 Status check_one(const ProduceOptions& options) {
+    if (options.atomic) {
+        return usage("--atomic takes all lines of standard input, and no VALUE",
+                     "one record is written whole or not at all without it");
+    }
     if (!options.on_error.empty()) return usage("--on-error is for one record a line");
     if (options.raw && !options.value) return usage("--raw needs a VALUE");
     if (!options.from_value()) return {};
     if (options.raw) return usage("--raw has no parts that key, id or topic could be taken from");
     if (!options.value) return usage("key, id and topic can be taken from a VALUE only");
     const bool more = !options.id.empty() || !options.event_time.empty() ||
-                      !options.expect.empty() || options.tombstone;
+                      !options.expect.empty() || !options.expect_none.empty() || options.tombstone;
     if (more) {
         return usage(
-            "--id, --event-time, --expect and --tombstone do not stand beside --envelope, "
-            "--key-from, --id-from or a {…} in TOPIC",
+            "--id, --event-time, --expect, --expect-none and --tombstone do not stand beside "
+            "--envelope, --key-from, --id-from or a {…} in TOPIC",
             "an envelope has members of these names: klog produce --envelope");
     }
     return {};
@@ -58,6 +64,25 @@ Status check_lines(const ProduceOptions& options) {
         return usage("--expect and --event-time are for one record",
                      "an envelope has members of these names: klog produce --envelope");
     }
+    if (options.atomic && !options.on_error.empty()) {
+        return usage("--on-error and --atomic exclude each other: a batch is written or it is not");
+    }
+    if (!options.atomic && !options.expect_none.empty()) {
+        return usage("--expect-none is for one record, or for a batch with --atomic",
+                     "in a stream each envelope has a guard of its own as \"expect\"");
+    }
+    return {};
+}
+
+// What must not be there. The daemon judges its filters again.
+Status check_guard(const ProduceOptions& options) {
+    if (options.expect_none.empty()) {
+        if (options.after.empty()) return {};
+        return usage("--after stands without --expect-none",
+                     "--expect-none FILTER says what must not be there behind it");
+    }
+    for (const std::string& filter : options.expect_none) KLOG_TRY(Filter::parse(filter));
+    if (!options.after.empty()) KLOG_TRY(parse_number("--after", options.after, 0));
     return {};
 }
 
@@ -85,6 +110,7 @@ Status check(const ProduceOptions& options) {
     if (!options.envelope && options.topic.find('{') == std::string::npos) {
         KLOG_TRY(check_topic(options.topic));
     }
+    KLOG_TRY(check_guard(options));
     return options.one() ? check_one(options) : check_lines(options);
 }
 
@@ -92,7 +118,8 @@ Result<int> run_produce(ProduceOptions& options, Context& context) {
     KLOG_TRY(name_operands(options));
     KLOG_TRY(check(options));
     KLOG_TRY(context.load());
-    return options.one() ? produce_one(context, options) : produce_lines(context, options);
+    if (options.one()) return produce_one(context, options);
+    return options.atomic ? produce_atomic(context, options) : produce_lines(context, options);
 }
 
 void add_record_options(CLI::App& app, ProduceOptions& options) {
@@ -109,6 +136,12 @@ void add_record_options(CLI::App& app, ProduceOptions& options) {
         ->type_name("T");
     app.add_option("--expect", options.expect, "write only at this version: N, absent or exists")
         ->type_name("E");
+    app.add_option("--expect-none", options.expect_none,
+                   "write only if no record matches this; repeats")
+        ->allow_extra_args(false)
+        ->type_name("FILTER");
+    app.add_option("--after", options.after, "with --expect-none: none behind this cursor")
+        ->type_name("CURSOR");
 }
 
 Run add_produce(CLI::App& app) {
@@ -118,6 +151,7 @@ Run add_produce(CLI::App& app) {
     app.add_flag("--tombstone", options->tombstone, "mark the key's entity as deleted");
     app.add_flag("--raw", options->raw, "the value is bytes and need not be JSON");
     app.add_flag("--envelope", options->envelope, "records carry topic, key, id … themselves");
+    app.add_flag("--atomic", options->atomic, "write all lines of standard input, or none");
     app.add_option("--ack", options->ack, "durable where: local or bucket")->type_name("WHERE");
     app.add_option("--on-error", options->on_error, "at a refused line: stop or skip")
         ->type_name("WHAT");
@@ -138,6 +172,9 @@ Verb produce_verb() {
         "  $ printf '{\"id\":\"7\"}\\n{\"id\":\"8\"}\\n' | klog produce 'orders/{/id}/created' "
         "--key-from /id\n"
         "  $ echo '{\"topic\":\"a/b\",\"value\":1}' | klog produce --envelope --acks\n"
+        "  $ klog produce enrol/c1/s7 '{}' --expect-none 'enrol/c1/s7' --after \"$(klog head)\"\n"
+        "  $ printf '{\"topic\":\"a/b\",\"value\":1}\\n{\"topic\":\"a/c\",\"value\":2}\\n' | "
+        "klog produce --envelope --atomic\n"
         "  $ klog produce notes/today --raw 'no JSON at all'\n"
         "  $ klog produce orders/123/removed -k 123 --tombstone\n";
     verb.add = add_produce;

@@ -6,7 +6,7 @@ namespace klog {
 namespace {
 
 // In the order of Code. man/klog-errors.7 is the same table for people.
-constexpr std::array<CodeInfo, 43> kCodes = {{
+constexpr std::array<CodeInfo, 47> kCodes = {{
     {"bad_request", 400, 65, "Bad request"},
     {"bad_topic", 400, 2, "Bad topic"},
     {"bad_filter", 400, 2, "Bad filter"},
@@ -29,6 +29,9 @@ constexpr std::array<CodeInfo, 43> kCodes = {{
     {"fenced", 409, 4, "Fenced"},
     {"stale_lease", 409, 4, "Stale lease"},
     {"already_acked", 409, 4, "Already acknowledged"},
+    {"ack_ahead", 409, 4, "Acknowledged ahead of the head"},
+    {"consumer_differs", 409, 4, "Another consumer has that name"},
+    {"consumer_busy", 429, 75, "Somebody reads as this consumer"},
     {"cursor_lost", 410, 4, "Cursor lost"},
     {"guard_unknown", 410, 4, "Guard unknown"},
     {"not_found", 404, 1, "Not found"},
@@ -36,6 +39,7 @@ constexpr std::array<CodeInfo, 43> kCodes = {{
     {"backpressure", 503, 75, "Too busy"},
     {"disk_full", 507, 75, "Disk full"},
     {"locked", 503, 75, "Locked"},
+    {"rebuilding", 503, 75, "Indexes are being rebuilt"},
     {"stopping", 503, 75, "Stopping"},
     {"too_many", 429, 75, "Too many"},
     {"timeout", 408, 124, "Timed out"},

@@ -86,7 +86,9 @@ void SipHash::update(std::string_view bytes) {
         at += wanted;
         n -= wanted;
     }
-    for (; n >= 8; n -= 8, at += 8) block(load_fixed<std::uint64_t>(at));
+    SipHash local = *this;  // which `at` cannot point to, so that it stays in registers
+    for (; n >= 8; n -= 8, at += 8) local.block(load_fixed<std::uint64_t>(at));
+    *this = local;
     tail_ = load_partial(at, n);
 }
 
@@ -100,6 +102,29 @@ Hash128 SipHash::finish() {
     for (int i = 0; i < 4; ++i) sip_round(v0_, v1_, v2_, v3_);
     hash.hi = v0_ ^ v1_ ^ v2_ ^ v3_;
     return hash;
+}
+
+std::uint64_t sip_hash_13(const HashKey& key, std::uint64_t first, std::string_view bytes) {
+    const auto k0 = load_fixed<std::uint64_t>(reinterpret_cast<const char*>(key.data()));
+    const auto k1 = load_fixed<std::uint64_t>(reinterpret_cast<const char*>(key.data()) + 8);
+    std::uint64_t v0 = k0 ^ 0x736f6d6570736575ULL;
+    std::uint64_t v1 = k1 ^ 0x646f72616e646f6dULL;
+    std::uint64_t v2 = k0 ^ 0x6c7967656e657261ULL;
+    std::uint64_t v3 = k1 ^ 0x7465646279746573ULL;
+    const auto block = [&](std::uint64_t m) {
+        v3 ^= m;
+        sip_round(v0, v1, v2, v3);
+        v0 ^= m;
+    };
+    block(first);
+    const std::uint64_t length = sizeof first + bytes.size();
+    for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
+        block(load_fixed<std::uint64_t>(bytes.data()));
+    }
+    block(load_partial(bytes.data(), bytes.size()) | (length << 56U));
+    v2 ^= 0xffU;
+    for (int i = 0; i < 3; ++i) sip_round(v0, v1, v2, v3);
+    return v0 ^ v1 ^ v2 ^ v3;
 }
 
 }  // namespace klog

@@ -34,6 +34,11 @@ private:
     void block(std::uint64_t m);
 };
 
+// SipHash-1-3 with 64 bits of `first` (8 bytes, little endian) and then `bytes`: fewer rounds, for
+// tables in memory, as Python and Rust hash their keys. Never for what is written down.
+[[nodiscard]] std::uint64_t sip_hash_13(const HashKey& key, std::uint64_t first,
+                                        std::string_view bytes);
+
 }  // namespace klog
 
 #endif  // KLOG_BASE_SIPHASH_H

@@ -11,6 +11,7 @@ namespace klog {
 namespace {
 
 constexpr std::size_t kReadBytes = 256U << 10U;
+constexpr std::uint64_t kEntriesAtOnce = 128;  // between two words about how far it is
 
 Error index_damage(const std::string& path, std::uint64_t offset, const std::string& what) {
     return {Code::corrupt, path + ": " + what + " (offset " + std::to_string(offset) + ")", ""};
@@ -47,8 +48,8 @@ Result<RunClaim> verify_run(Env& env, const std::string& path, std::uint64_t num
         std::uint64_t entries = 0;
         KLOG_TRY(cursor.next());
         while (!cursor.done()) {
-            if (++entries % run_entries_per_block(table) == 0 && advanced) {
-                advanced(kRunBlockBytes);
+            if (++entries % kEntriesAtOnce == 0 && advanced) {
+                advanced(kEntriesAtOnce * run->layout(table).entry_bytes);
             }
             KLOG_TRY(cursor.next());
         }
@@ -63,7 +64,7 @@ Result<RunClaim> each_head(Env& env, const std::string& path, std::uint64_t numb
     RunCursor cursor(run, RunTable::heads);
     KLOG_TRY(cursor.next());
     while (!cursor.done()) {
-        visit(claim, cursor.hash(), RunEntry<HeadEntry>::load(cursor.entry()));
+        visit(claim, cursor.hash(), RunEntry<HeadEntry>::entry(cursor.fields()));
         KLOG_TRY(cursor.next());
     }
     return claim;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/siphash.h"
 #include "index/runs.h"
@@ -54,10 +55,16 @@ struct KeyIndexClaim {
     Seq watermark;
 };
 // SQLite's quick_check of the database at `path`, with its journal if it has one, whoever else has
-// it open. Nothing is written but the shared memory beside the journal, and that only where a crash
-// left it unusable. SQLite keeps no checksums: a changed byte inside a text is not noticed. Errors:
-// corrupt, not_found, locked, io.
-[[nodiscard]] Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path);
+// it open; then each block of keys: checksum, order, and that the runs hold as many keys as they
+// say. Nothing is written but the shared memory beside the journal, and that only where a crash
+// left it unusable. SQLite keeps no checksums: a changed byte in the name of a space or in a topic
+// is not noticed. `start`, if given, gives what is called for each key; where a look has to begin
+// anew it is asked again. A key occurs once for each run that holds it. Errors: corrupt,
+// format_unknown, not_found, locked, io.
+using VisitKey = std::function<void(std::string_view space, std::string_view key)>;
+using StartKeys = std::function<VisitKey()>;
+[[nodiscard]] Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path,
+                                                     const StartKeys& start = {});
 
 }  // namespace klog
 

@@ -2,9 +2,13 @@
 #include <sqlite3.h>
 
 #include <charconv>
+#include <map>
+#include <utility>
 
 #include "index/index_verify.h"
+#include "index/key_index_block.h"
 #include "index/key_index_db.h"
+#include "index/key_index_tables.h"
 
 namespace klog {
 namespace {
@@ -93,24 +97,109 @@ std::string with_offset(std::string text, std::uint64_t page_bytes) {
     return text;
 }
 
-Result<KeyIndexClaim> check(const std::string& path, Way way) {
+Error corrupt(const std::string& path, const std::string& what) {
+    return Error{Code::corrupt, fmt::format("key index {}: {}", path, what), ""};
+}
+
+// The blocks of all runs, in their order.
+class BlockCheck {
+public:
+    BlockCheck(sqlite3* db, const std::string& path, VisitKey visit)
+        : db_(db), path_(path), visit_(std::move(visit)) {}
+
+    Status run() {
+        KLOG_TRY(read_runs());
+        constexpr const char* kBlocks =
+            "SELECT block.id, run, space_id, first, last, keys, crc, list, name FROM block"
+            " LEFT JOIN space ON space.id=space_id ORDER BY run, space_id, last";
+        KLOG_TRY_ASSIGN(Statement block, Statement::prepare(db_, kBlocks, path_));
+        for (;;) {
+            KLOG_TRY_ASSIGN(const bool row, block.step());
+            if (!row) break;
+            KLOG_TRY(check(block));
+        }
+        for (const auto& [run, keys] : missing_) {
+            if (keys != 0) {
+                return corrupt(path_, fmt::format("run {} lacks {} keys", run, keys));
+            }
+        }
+        return {};
+    }
+
+private:
+    Status read_runs() {
+        KLOG_TRY_ASSIGN(Statement run, Statement::prepare(db_, "SELECT id, keys FROM run", path_));
+        for (;;) {
+            KLOG_TRY_ASSIGN(const bool row, run.step());
+            if (!row) return {};
+            missing_[run.integer(0)] = run.integer(1);
+        }
+    }
+
+    Status check(Statement& statement) {
+        const std::string id = std::to_string(statement.integer(0));
+        const std::pair place{statement.integer(1), statement.integer(2)};
+        KeyBlock block{statement.text(3), statement.text(4), statement.integer(5),
+                       statement.integer(6), statement.text(7)};
+        const std::string space = statement.text(8);
+        const std::uint64_t count = block.count;
+        const std::string first = block.first;
+        const std::string last = block.last;
+        if (!keys_.decode(std::move(block))) return corrupt(path_, "block " + id + " is damaged");
+        const auto run = missing_.find(place.first);
+        if (run == missing_.end() || space.empty()) {
+            return corrupt(path_, "block " + id + " belongs to no run or no space");
+        }
+        if (place == place_ && first <= last_) {
+            return corrupt(path_, "block " + id + " is out of order");
+        }
+        if (count > run->second) {
+            return corrupt(path_, fmt::format("run {} has too many keys", place.first));
+        }
+        run->second -= count;
+        place_ = place;
+        last_ = last;
+        if (!visit_) return {};
+        for (std::size_t i = 0; i < keys_.size(); ++i) visit_(space, keys_[i]);
+        return {};
+    }
+
+    sqlite3* db_;
+    const std::string& path_;
+    const VisitKey visit_;
+    std::map<std::uint64_t, std::uint64_t> missing_;  // keys of each run that were not seen yet
+    std::pair<std::uint64_t, std::uint64_t> place_;   // run and space of the block before
+    std::string last_;
+    KeyBlockKeys keys_;
+};
+
+Status check_marks(sqlite3* db, const std::string& path) {
+    KLOG_TRY_ASSIGN(const std::string application, one_text(db, "PRAGMA application_id", path));
+    if (number_in(application) != kApplicationId) {
+        return corrupt(path, "it is no database of klog's");
+    }
+    KLOG_TRY_ASSIGN(const std::string schema, one_text(db, "PRAGMA user_version", path));
+    if (number_in(schema) == key_index_db::kSchema) return {};
+    return Error{Code::format_unknown,
+                 fmt::format("key index {}: has schema {} where this klog knows {}", path, schema,
+                             key_index_db::kSchema),
+                 ""};
+}
+
+Result<KeyIndexClaim> check(const std::string& path, Way way, const StartKeys& start) {
     KLOG_TRY_ASSIGN(const Connection db, open_reading(path, way));
+    // One moment, also beside a daemon. It ends with the connection.
+    KLOG_TRY(key_index_db::execute(db.get(), "BEGIN", path));
     KLOG_TRY_ASSIGN(const std::string found, one_text(db.get(), "PRAGMA quick_check(1)", path));
     if (found != "ok") {
         KLOG_TRY_ASSIGN(const std::string page, one_text(db.get(), "PRAGMA page_size", path));
-        return Error{Code::corrupt,
-                     fmt::format("key index {}: {}", path, with_offset(found, number_in(page))),
-                     ""};
+        return corrupt(path, with_offset(found, number_in(page)));
     }
     KLOG_TRY_ASSIGN(const std::string tables,
                     one_text(db.get(), "SELECT count(*) FROM sqlite_schema", path));
     if (number_in(tables) == 0) return KeyIndexClaim{};  // a daemon has just made it
-    KLOG_TRY_ASSIGN(const std::string application,
-                    one_text(db.get(), "PRAGMA application_id", path));
-    if (number_in(application) != kApplicationId) {
-        return Error{Code::corrupt, fmt::format("key index {}: it is no database of klog's", path),
-                     ""};
-    }
+    KLOG_TRY(check_marks(db.get(), path));
+    KLOG_TRY(BlockCheck(db.get(), path, start ? start() : VisitKey{}).run());
     KeyIndexClaim claim;
     KLOG_TRY_ASSIGN(claim.store_uuid,
                     one_text(db.get(), "SELECT value FROM meta WHERE name='store_uuid'", path));
@@ -122,12 +211,12 @@ Result<KeyIndexClaim> check(const std::string& path, Way way) {
 
 }  // namespace
 
-Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path) {
+Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path, const StartKeys& start) {
     KLOG_TRY_ASSIGN(const bool there, env.exists(path));
     if (!there) return Error{Code::not_found, path + " is gone", ""};
     KLOG_TRY_ASSIGN(const bool journal, env.exists(path + "-wal"));
     if (!journal) {
-        auto alone = check(path, Way::alone);
+        auto alone = check(path, Way::alone, start);
         if (alone.ok() || alone.error().code != Code::corrupt) return alone;
         // A daemon that opened it meanwhile may have changed pages under this check.
         KLOG_TRY_ASSIGN(const bool opened, env.exists(path + "-wal"));
@@ -135,11 +224,11 @@ Result<KeyIndexClaim> verify_key_index(Env& env, const std::string& path) {
     }
     KLOG_TRY_ASSIGN(const bool shared, env.exists(path + "-shm"));
     if (shared) {
-        auto beside = check(path, Way::beside);
+        auto beside = check(path, Way::beside, start);
         if (beside.ok() || beside.error().code != Code::io) return beside;
         // A crash in the middle of a change left shared memory that has to be made anew.
     }
-    return check(path, Way::joined);
+    return check(path, Way::joined, start);
 }
 
 }  // namespace klog

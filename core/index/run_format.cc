@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -15,8 +16,10 @@ namespace {
 constexpr std::string_view kMagic = "KLOGRUN\x1a";
 constexpr std::size_t kHeaderCrcAt = kRunHeaderBytes - sizeof(std::uint32_t);
 constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 60U;
-constexpr unsigned kStateShift = 62;
-constexpr std::uint64_t kVersionMask = (std::uint64_t{1} << kStateShift) - 1;
+constexpr std::uint32_t kOldestFormatRead = 2;
+constexpr unsigned kStateBits = 2;
+constexpr std::uint64_t kStateMask = (std::uint64_t{1} << kStateBits) - 1;
+constexpr std::uint64_t kVersionMax = UINT64_MAX >> kStateBits;
 constexpr unsigned kFilterProbes = 6;
 constexpr unsigned kFilterProbeBits = 9;  // 2^9 bits are one block of the filter
 constexpr std::size_t kNumberDigits = 20;
@@ -37,27 +40,83 @@ bool layout_holds(const RunHeader& header) {
     if (header.file_bytes > kFileBytesMax) return false;
     std::uint64_t at = kRunHeaderBytes;
     for (std::size_t i = 0; i < kRunTables; ++i) {
-        const auto table = static_cast<RunTable>(i);
         const RunSection& section = header.sections[i];
-        // With this and kFileBytesMax nothing below can overflow.
-        if (section.count > header.file_bytes / kRunEntryBytes[i]) return false;
-        const std::uint64_t blocks = section.blocks(table);
-        if (section.blocks_offset != at) return false;
-        at += blocks * kRunBlockBytes;
-        if (section.fence_offset != at) return false;
-        at += blocks * kRunFenceBytes;
-        if (section.filter_offset != at) return false;
+        // With these and kFileBytesMax nothing below can overflow.
+        if (section.count > kRunEntriesMax) return false;
+        if (section.buckets > header.file_bytes) return false;
         if (section.filter_bytes > header.file_bytes) return false;
+        for (std::size_t n = 0; n < kRunNumbersMax; ++n) {
+            if (section.least[n] > section.greatest[n]) return false;
+        }
+        const std::size_t entry_bytes = run_layout(static_cast<RunTable>(i), section).entry_bytes;
+        if (section.entries_offset != at) return false;
+        at += section.count * entry_bytes + section.buckets * kRunBucketCrcBytes;
+        if (section.starts_offset != at) return false;
+        at += section.buckets * kRunStartBytes;
+        if (section.filter_offset != at) return false;
         if (section.filter_bytes % kRunFilterBlockBytes != 0) return false;
         if ((section.filter_bytes == 0) != (section.count == 0)) return false;
+        if ((section.buckets == 0) != (section.count == 0)) return false;
         at += section.filter_bytes;
-        at += run_padding(at);
         if (at > header.file_bytes) return false;
     }
     return at == header.file_bytes;
 }
 
+void put_section(std::string& out, const RunSection& section) {
+    put_fixed(out, section.count);
+    put_fixed(out, section.buckets);
+    put_fixed(out, section.entries_offset);
+    put_fixed(out, section.starts_offset);
+    put_fixed(out, section.filter_offset);
+    put_fixed(out, section.filter_bytes);
+    put_fixed(out, section.starts_crc);
+    put_fixed(out, section.filter_crc);
+    for (const std::uint64_t number : section.least) put_fixed(out, number);
+    for (const std::uint64_t number : section.greatest) put_fixed(out, number);
+}
+
+RunSection read_section(ByteReader& in) {
+    RunSection section;
+    section.count = in.fixed<std::uint64_t>();
+    section.buckets = in.fixed<std::uint64_t>();
+    section.entries_offset = in.fixed<std::uint64_t>();
+    section.starts_offset = in.fixed<std::uint64_t>();
+    section.filter_offset = in.fixed<std::uint64_t>();
+    section.filter_bytes = in.fixed<std::uint64_t>();
+    section.starts_crc = in.fixed<std::uint32_t>();
+    section.filter_crc = in.fixed<std::uint32_t>();
+    for (std::uint64_t& number : section.least) number = in.fixed<std::uint64_t>();
+    for (std::uint64_t& number : section.greatest) number = in.fixed<std::uint64_t>();
+    return section;
+}
+
 }  // namespace
+
+void run_note_numbers(RunSection& section, const RunFields& fields, bool first) {
+    for (std::size_t i = 0; i < kRunNumbersMax; ++i) {
+        const std::uint64_t number = fields.numbers[i];
+        section.least[i] = first ? number : std::min(section.least[i], number);
+        section.greatest[i] = first ? number : std::max(section.greatest[i], number);
+    }
+}
+
+RunLayout run_layout(RunTable table, const RunSection& section) {
+    RunLayout layout;
+    layout.fixed_bytes = kRunFixedBytes[static_cast<std::size_t>(table)];
+    layout.numbers = kRunNumbers[static_cast<std::size_t>(table)];
+    layout.entry_bytes = layout.fixed_bytes;
+    for (std::size_t i = 0; i < layout.numbers; ++i) {
+        layout.least[i] = section.least[i];
+        const auto bits =
+            static_cast<std::size_t>(std::bit_width(section.greatest[i] - section.least[i]));
+        layout.widths[i] = (bits + 7) / 8;
+        layout.masks[i] =
+            bits == 0 ? 0 : UINT64_MAX >> (64U - 8U * static_cast<unsigned>(layout.widths[i]));
+        layout.entry_bytes += layout.widths[i];
+    }
+    return layout;
+}
 
 std::string encode_run_header(const RunHeader& header) {
     std::string out;
@@ -79,16 +138,7 @@ std::string encode_run_header(const RunHeader& header) {
     put_fixed(out, header.wal_offset);
     put_fixed(out, header.settings_seq);
     put_fixed(out, header.file_bytes);
-    for (std::size_t i = 0; i < kRunTables; ++i) {
-        const RunSection& section = header.sections[i];
-        put_fixed(out, section.count);
-        put_fixed(out, section.blocks_offset);
-        put_fixed(out, section.fence_offset);
-        put_fixed(out, section.filter_offset);
-        put_fixed(out, section.filter_bytes);
-        put_fixed(out, section.fence_crc);
-        put_fixed(out, section.filter_crc);
-    }
+    for (const RunSection& section : header.sections) put_section(out, section);
     KLOG_ASSERT(out.size() <= kHeaderCrcAt);
     out.resize(kHeaderCrcAt, '\0');
     put_fixed(out, crc32c(out));
@@ -117,6 +167,12 @@ Result<RunHeader> decode_run_header(std::string_view bytes, const std::string& p
                                  header.writer, kRunWriter),
                      "a run is rebuilt from the log"};
     }
+    if (header.format < kOldestFormatRead) {
+        return Error{Code::format_unknown,
+                     fmt::format("run {}: written by {} in format {}, which is not read any more",
+                                 path, header.writer, header.format),
+                     "a run is rebuilt from the log"};
+    }
     for (std::uint8_t& byte : header.store_uuid) byte = in.u8();
     header.number = in.fixed<std::uint64_t>();
     header.covered_after.value = in.fixed<std::uint64_t>();
@@ -126,16 +182,7 @@ Result<RunHeader> decode_run_header(std::string_view bytes, const std::string& p
     header.wal_offset = in.fixed<std::uint64_t>();
     header.settings_seq = in.fixed<std::uint64_t>();
     header.file_bytes = in.fixed<std::uint64_t>();
-    for (std::size_t i = 0; i < kRunTables; ++i) {
-        RunSection& section = header.sections[i];
-        section.count = in.fixed<std::uint64_t>();
-        section.blocks_offset = in.fixed<std::uint64_t>();
-        section.fence_offset = in.fixed<std::uint64_t>();
-        section.filter_offset = in.fixed<std::uint64_t>();
-        section.filter_bytes = in.fixed<std::uint64_t>();
-        section.fence_crc = in.fixed<std::uint32_t>();
-        section.filter_crc = in.fixed<std::uint32_t>();
-    }
+    for (RunSection& section : header.sections) section = read_section(in);
     if (!layout_holds(header)) return corrupt(path, "its sections do not fit its size");
     if (header.covered_after > header.covered_upto) {
         return corrupt(path, "the range that it covers is reversed");
@@ -150,62 +197,46 @@ std::uint32_t run_file_seed(const std::array<std::uint8_t, 16>& store_uuid, std:
     return crc32c(bytes);
 }
 
-std::uint32_t run_section_seed(std::uint32_t file_seed, RunTable table, std::uint64_t block) {
+std::uint32_t run_section_seed(std::uint32_t file_seed, RunTable table, std::uint64_t bucket) {
     char bytes[sizeof(std::uint64_t) + 1];
     bytes[0] = static_cast<char>(table);
-    store_fixed(bytes + 1, block);
+    store_fixed(bytes + 1, bucket);
     return crc32c(std::string_view(bytes, sizeof bytes), file_seed);
 }
 
-void store_run_hash(Hash128 hash, char* out) {
-    store_fixed(out, hash.hi);
-    store_fixed(out + 8, hash.lo);
+RunFields RunEntry<HeadEntry>::fields(const HeadEntry& entry) {
+    KLOG_ASSERT(entry.version.value <= kVersionMax);
+    RunFields out;
+    out.numbers[0] = entry.version.value << kStateBits | static_cast<std::uint64_t>(entry.state);
+    out.numbers[1] = entry.last_seq.value;
+    return out;
 }
 
-Hash128 load_run_hash(const char* at) {
-    return Hash128{load_fixed<std::uint64_t>(at), load_fixed<std::uint64_t>(at + 8)};
+HeadEntry RunEntry<HeadEntry>::entry(const RunFields& fields) {
+    return HeadEntry{static_cast<EntityState>(fields.numbers[0] & kStateMask),
+                     Version{fields.numbers[0] >> kStateBits}, Seq{fields.numbers[1]}};
 }
 
-void RunEntry<HeadEntry>::store(Hash128 hash, const HeadEntry& entry, char* out) {
-    KLOG_ASSERT(entry.version.value <= kVersionMask);
-    store_run_hash(hash, out);
-    store_fixed(out + 16,
-                entry.version.value | (static_cast<std::uint64_t>(entry.state) << kStateShift));
-    store_fixed(out + 24, entry.last_seq.value);
+RunFields RunEntry<IdEntry>::fields(const IdEntry& entry) {
+    return RunFields{
+        entry.digest,
+        {entry.seq.value, entry.version.value, static_cast<std::uint64_t>(entry.time.micros), 0}};
 }
 
-HeadEntry RunEntry<HeadEntry>::load(const char* at) {
-    const auto packed = load_fixed<std::uint64_t>(at + 16);
-    return HeadEntry{static_cast<EntityState>(packed >> kStateShift),
-                     Version{packed & kVersionMask}, Seq{load_fixed<std::uint64_t>(at + 24)}};
+IdEntry RunEntry<IdEntry>::entry(const RunFields& fields) {
+    return IdEntry{fields.digest, Seq{fields.numbers[0]}, Version{fields.numbers[1]},
+                   Time{static_cast<std::int64_t>(fields.numbers[2])}};
 }
 
-void RunEntry<IdEntry>::store(Hash128 hash, const IdEntry& entry, char* out) {
-    store_run_hash(hash, out);
-    store_run_hash(entry.digest, out + 16);
-    store_fixed(out + 32, entry.seq.value);
-    store_fixed(out + 40, entry.version.value);
-    store_fixed(out + 48, entry.time.micros);
+RunFields RunEntry<SessionEntry>::fields(const SessionEntry& entry) {
+    return RunFields{{},
+                     {entry.highest_line, entry.seq.value, entry.version.value,
+                      static_cast<std::uint64_t>(entry.time.micros)}};
 }
 
-IdEntry RunEntry<IdEntry>::load(const char* at) {
-    return IdEntry{load_run_hash(at + 16), Seq{load_fixed<std::uint64_t>(at + 32)},
-                   Version{load_fixed<std::uint64_t>(at + 40)},
-                   Time{load_fixed<std::int64_t>(at + 48)}};
-}
-
-void RunEntry<SessionEntry>::store(Hash128 hash, const SessionEntry& entry, char* out) {
-    store_run_hash(hash, out);
-    store_fixed(out + 16, entry.highest_line);
-    store_fixed(out + 24, entry.seq.value);
-    store_fixed(out + 32, entry.version.value);
-    store_fixed(out + 40, entry.time.micros);
-}
-
-SessionEntry RunEntry<SessionEntry>::load(const char* at) {
-    return SessionEntry{load_fixed<std::uint64_t>(at + 16), Seq{load_fixed<std::uint64_t>(at + 24)},
-                        Version{load_fixed<std::uint64_t>(at + 32)},
-                        Time{load_fixed<std::int64_t>(at + 40)}};
+SessionEntry RunEntry<SessionEntry>::entry(const RunFields& fields) {
+    return SessionEntry{fields.numbers[0], Seq{fields.numbers[1]}, Version{fields.numbers[2]},
+                        Time{static_cast<std::int64_t>(fields.numbers[3])}};
 }
 
 std::uint64_t run_filter_bytes(std::uint64_t keys) {
@@ -213,20 +244,9 @@ std::uint64_t run_filter_bytes(std::uint64_t keys) {
     return (keys * kRunFilterBitsPerKey + kBlockBits - 1) / kBlockBits * kRunFilterBlockBytes;
 }
 
-namespace {
-// The high half of lo * blocks spreads lo evenly over the blocks; the probes take bits of hi, so
-// that block and probes are independent.
-std::size_t filter_block_at(std::size_t filter_bytes, Hash128 hash) {
-    __extension__ using Wide = unsigned __int128;
-    const std::uint64_t blocks = filter_bytes / kRunFilterBlockBytes;
-    return static_cast<std::size_t>((static_cast<Wide>(hash.lo) * blocks) >> 64U) *
-           kRunFilterBlockBytes;
-}
-}  // namespace
-
 void run_filter_add(std::string& filter, Hash128 hash) {
-    const std::size_t block = filter_block_at(filter.size(), hash);
-    std::uint64_t bits = hash.hi;
+    const std::size_t block = run_filter_block_at(filter.size(), hash);
+    std::uint64_t bits = hash.lo;
     for (unsigned i = 0; i < kFilterProbes; ++i, bits >>= kFilterProbeBits) {
         char& byte = filter[block + ((bits >> 3U) & (kRunFilterBlockBytes - 1))];
         byte = static_cast<char>(static_cast<unsigned char>(byte) | (1U << (bits & 7U)));
@@ -235,14 +255,16 @@ void run_filter_add(std::string& filter, Hash128 hash) {
 
 bool run_filter_may_hold(std::string_view filter, Hash128 hash) {
     if (filter.empty()) return false;
-    const std::size_t block = filter_block_at(filter.size(), hash);
-    std::uint64_t bits = hash.hi;
+    const std::size_t block = run_filter_block_at(filter.size(), hash);
+    std::uint64_t bits = hash.lo;
+    // All of them, since a branch at each is guessed wrong half of the time.
+    unsigned all = 1;
     for (unsigned i = 0; i < kFilterProbes; ++i, bits >>= kFilterProbeBits) {
         const auto byte =
             static_cast<unsigned char>(filter[block + ((bits >> 3U) & (kRunFilterBlockBytes - 1))]);
-        if ((byte & (1U << (bits & 7U))) == 0) return false;
+        all &= static_cast<unsigned>(byte) >> (bits & 7U);
     }
-    return true;
+    return (all & 1U) != 0;
 }
 
 std::string run_file_name(std::uint64_t number) { return fmt::format("{:020}{}", number, kSuffix); }

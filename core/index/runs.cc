@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -67,8 +67,12 @@ public:
         return found;
     }
 
+    ~RunSetImpl() override {
+        while (!jobs_.empty()) abandon_job();
+    }
+
     Status add(const RunContents& contents) override;
-    Status merge(Time session_before) override;
+    Result<bool> merge_step(Time session_before) override;
     Status reset() override;
     [[nodiscard]] Result<RunContents> dump() const override;
 
@@ -87,6 +91,16 @@ private:
     [[nodiscard]] std::string path_of(std::uint64_t number) const {
         return dir_ + "/" + run_file_name(number);
     }
+    [[nodiscard]] std::string temp_of(std::uint64_t number) const {
+        return path_of(number) + std::string(kTempSuffix);
+    }
+    // The header of a run by that number, as far as this store says it.
+    [[nodiscard]] RunHeader stamped(RunHeader header, std::uint64_t number) const {
+        header.number = number;
+        header.store_uuid = store_uuid_;
+        header.writer = kRunWriter;
+        return header;
+    }
 
     template <class Entry>
     Status find(std::span<const Hash128> hashes, std::span<std::optional<Entry>> out) const;
@@ -94,12 +108,24 @@ private:
     // Writes a run durably with `fill`, which also finishes the writer.
     template <class Fill>
     Result<std::shared_ptr<const RunFile>> write_run(RunHeader header, const Fill& fill);
-    Status merge_once(const Runs& runs, Time session_before);
+
+    // A merge under way. Those that were begun later merge runs behind its own, and end before it
+    // goes on.
+    struct Job {
+        std::uint64_t number = 0;
+        std::unique_ptr<RunMerge> merge;
+    };
+    Status begin_job(Time session_before);
+    // Takes what the newest job wrote into the set.
+    Status end_job();
+    void abandon_job();
 
     Env& env_;
     const std::string dir_;
     const std::array<std::uint8_t, 16> store_uuid_;
-    std::uint64_t number_next_;  // used by the one thread that adds and merges
+    // Used by the one thread that adds and merges.
+    std::uint64_t number_next_;
+    std::vector<Job> jobs_;
 
     mutable Mutex mutex_;
     std::shared_ptr<const Snapshot> snapshot_ KLOG_GUARDED_BY(mutex_);
@@ -112,13 +138,12 @@ Status RunSetImpl::find(std::span<const Hash128> hashes,
     std::fill(out.begin(), out.end(), std::nullopt);
     const auto snapshot = this->snapshot();
     if (snapshot->runs.empty()) return {};
-    std::vector<std::uint32_t> pending(hashes.size());
-    std::iota(pending.begin(), pending.end(), 0U);
-    std::sort(pending.begin(), pending.end(),
-              [&](std::uint32_t a, std::uint32_t b) { return hashes[a] < hashes[b]; });
+    std::vector<RunProbe> pending(hashes.size());
+    for (std::uint32_t i = 0; i < pending.size(); ++i) pending[i] = {hashes[i], i, false};
+    sort_by_spread_hash(pending, [](const RunProbe& probe) { return probe.hash; });
     for (auto run = snapshot->runs.rbegin(); run != snapshot->runs.rend() && !pending.empty();
          ++run) {
-        if (Status found = (*run)->find(hashes, pending, out); !found) {
+        if (Status found = (*run)->find(pending, out); !found) {
             // The next start is to make it anew. A run that stays is met again, that is all.
             if (found.error().code == Code::corrupt) (void)env_.remove((*run)->path());
             return found;
@@ -132,12 +157,10 @@ Result<std::shared_ptr<const RunFile>> RunSetImpl::write_run(RunHeader header, c
     // A number is never used twice, so that what a failed try left behind is in nobody's way.
     const std::uint64_t number = number_next_++;
     const std::string path = path_of(number);
-    const std::string temp = path + std::string(kTempSuffix);
-    header.number = number;
-    header.store_uuid = store_uuid_;
-    header.writer = kRunWriter;
+    const std::string temp = temp_of(number);
     const auto write = [&]() -> Status {
-        KLOG_TRY_ASSIGN(RunWriter writer, RunWriter::create(env_, temp, std::move(header)));
+        KLOG_TRY_ASSIGN(RunWriter writer,
+                        RunWriter::create(env_, temp, stamped(std::move(header), number)));
         KLOG_TRY(fill(writer));
         KLOG_TRY(env_.rename(temp, path));
         return env_.sync_dir(dir_);
@@ -153,11 +176,14 @@ Result<std::shared_ptr<const RunFile>> RunSetImpl::write_run(RunHeader header, c
 
 template <class Entry>
 Status append_all(RunWriter& writer, const std::vector<std::pair<Hash128, Entry>>& entries) {
-    std::array<char, kRunEntryBytesMax> bytes;
-    writer.begin_table(RunEntry<Entry>::kTable, entries.size());
+    RunSection expected;
     for (const auto& [hash, entry] : entries) {
-        RunEntry<Entry>::store(hash, entry, bytes.data());
-        KLOG_TRY(writer.append(hash, bytes.data()));
+        run_note_numbers(expected, RunEntry<Entry>::fields(entry), expected.count == 0);
+        ++expected.count;
+    }
+    writer.begin_table(RunEntry<Entry>::kTable, expected);
+    for (const auto& [hash, entry] : entries) {
+        KLOG_TRY(writer.append(hash, RunEntry<Entry>::fields(entry)));
     }
     return writer.end_table();
 }
@@ -188,50 +214,87 @@ Status RunSetImpl::add(const RunContents& contents) {
     return {};
 }
 
-Status RunSetImpl::merge(Time session_before) {
-    for (;;) {
-        const auto snapshot = this->snapshot();
-        if (snapshot->runs.size() <= kRunsMax) return {};
-        KLOG_TRY(merge_once(snapshot->runs, session_before));
+Result<bool> RunSetImpl::merge_step(Time session_before) {
+    KLOG_TRY(begin_job(session_before));
+    if (jobs_.empty()) return false;
+    const std::size_t jobs = jobs_.size();
+    auto finished = jobs_.back().merge->step(kStepBytes);
+    Status status = finished.ok() ? Status{} : Status{finished.error()};
+    if (finished.ok() && *finished) status = end_job();
+    if (status) return true;
+    if (jobs_.size() < jobs) return std::move(status).error();  // merged, but an old one stays
+    // One of them is damaged: the next start makes all of them anew.
+    if (status.error().code == Code::corrupt) {
+        for (const auto& old : jobs_.back().merge->runs()) (void)env_.remove(old->path());
     }
+    abandon_job();
+    return std::move(status).error();
 }
 
-Status RunSetImpl::merge_once(const Runs& runs, Time session_before) {
+// Only among the runs that no job has, which are the newest.
+Status RunSetImpl::begin_job(Time session_before) {
+    const auto snapshot = this->snapshot();
+    auto first = snapshot->runs.begin();
+    if (!jobs_.empty()) {
+        first = std::find(first, snapshot->runs.end(), jobs_.back().merge->runs().back());
+        KLOG_ASSERT(first != snapshot->runs.end());
+        ++first;
+    }
+    const std::span<const std::shared_ptr<const RunFile>> free(first, snapshot->runs.end());
+    if (free.size() <= kRunsMax) return {};
     std::vector<std::uint64_t> bytes;
-    bytes.reserve(runs.size());
-    for (const auto& run : runs) bytes.push_back(run->header().file_bytes);
-    const auto [first, last] = merge_window(bytes);
-    const std::span<const std::shared_ptr<const RunFile>> window(&runs[first], last - first);
-
+    bytes.reserve(free.size());
+    for (const auto& run : free) bytes.push_back(run->header().file_bytes);
+    const auto [from, to] = merge_window(bytes);
+    Runs window(free.begin() + static_cast<std::ptrdiff_t>(from),
+                free.begin() + static_cast<std::ptrdiff_t>(to));
+    for (std::size_t i = 0; i < kRunTables; ++i) {
+        // Too many for one table: they stay as they are.
+        if (RunMerge::expected(window, static_cast<RunTable>(i)).count > kRunEntriesMax) return {};
+    }
     RunHeader header = window.back()->header();  // the watermark is the newest one's
     header.format = kRunFormat;
     header.min_reader = kRunFormat;
     header.compatible_bits = 0;  // what they stand for was not carried over
     header.covered_after = window.front()->header().covered_after;
     header.sections = {};
-    auto written = write_run(std::move(header), [&](RunWriter& writer) {
-        return merge_runs(window, session_before, writer);
-    });
-    if (!written.ok()) {
-        // One of them is damaged: the next start makes all of them anew.
-        if (written.error().code == Code::corrupt) {
-            for (const auto& old : window) (void)env_.remove(old->path());
-        }
-        return std::move(written).error();
-    }
-    std::shared_ptr<const RunFile> merged = std::move(written).value();
-
-    Runs next(runs.begin(), runs.begin() + static_cast<std::ptrdiff_t>(first));
-    next.push_back(std::move(merged));
-    next.insert(next.end(), runs.begin() + static_cast<std::ptrdiff_t>(last), runs.end());
-    publish(std::move(next));
-    // Only now, since the merged run is durable. An old one that stays is removed by the next
-    // open, which sees that the merged one covers it.
-    for (const auto& old : window) KLOG_TRY(env_.remove(old->path()));
+    // A number is never used twice, so that what a failed try left behind is in nobody's way.
+    const std::uint64_t number = number_next_++;
+    KLOG_TRY_ASSIGN(auto merge, RunMerge::begin(env_, std::move(window), stamped(header, number),
+                                                temp_of(number), session_before));
+    jobs_.push_back({number, std::move(merge)});
     return {};
 }
 
+Status RunSetImpl::end_job() {
+    const std::uint64_t number = jobs_.back().number;
+    KLOG_TRY(env_.rename(temp_of(number), path_of(number)));
+    KLOG_TRY(env_.sync_dir(dir_));
+    KLOG_TRY_ASSIGN(auto merged, RunFile::open(env_, path_of(number), number));
+    const auto window = jobs_.back().merge->runs();
+    Runs next = this->snapshot()->runs;
+    const auto first = std::find(next.begin(), next.end(), window.front());
+    KLOG_ASSERT(first != next.end());
+    *first = std::move(merged);
+    next.erase(first + 1, first + static_cast<std::ptrdiff_t>(window.size()));
+    publish(std::move(next));
+    // Only now, since the merged run is durable. An old one that stays is removed by the next
+    // open, which sees that the merged one covers it.
+    const Job job = std::move(jobs_.back());
+    jobs_.pop_back();
+    for (const auto& old : job.merge->runs()) KLOG_TRY(env_.remove(old->path()));
+    return {};
+}
+
+// Frees the room that a full disk needs. If that fails too, the next open removes the file.
+void RunSetImpl::abandon_job() {
+    const std::string temp = temp_of(jobs_.back().number);
+    jobs_.pop_back();
+    (void)env_.remove(temp);
+}
+
 Status RunSetImpl::reset() {
+    while (!jobs_.empty()) abandon_job();
     publish({});
     KLOG_TRY_ASSIGN(const std::vector<std::string> names, env_.list_dir(dir_));
     for (const std::string& name : names) {
@@ -243,11 +306,15 @@ Status RunSetImpl::reset() {
 
 template <class Entry>
 Status dump_table(const Runs& runs, std::vector<std::pair<Hash128, Entry>>& out) {
-    return visit_newest(runs, RunEntry<Entry>::kTable,
-                        [&](Hash128 hash, const char* entry) -> Status {
-                            out.emplace_back(hash, RunEntry<Entry>::load(entry));
-                            return {};
-                        });
+    NewestCursor cursor(runs, RunEntry<Entry>::kTable);
+    KLOG_TRY(cursor.start());
+    const auto take = [&](Hash128 hash, const RunFields& fields) -> Status {
+        out.emplace_back(hash, RunEntry<Entry>::entry(fields));
+        return {};
+    };
+    KLOG_TRY_ASSIGN(const bool more, cursor.visit(SIZE_MAX, take));
+    KLOG_ASSERT(!more);
+    return {};
 }
 
 Result<RunContents> RunSetImpl::dump() const {
@@ -347,6 +414,13 @@ Runs choose(Env& env, Runs sound, std::vector<std::string>& notices) {
 }
 
 }  // namespace
+
+Status RunSet::merge(Time session_before) {
+    for (bool more = true; more;) {
+        KLOG_TRY_ASSIGN(more, merge_step(session_before));
+    }
+    return {};
+}
 
 Result<std::unique_ptr<RunSet>> RunSet::open(Env& env, const std::string& dir,
                                              const std::array<std::uint8_t, 16>& store_uuid,

@@ -7,8 +7,8 @@
 //
 // Files: index/<log_id>/<20 digits of number>.run
 //
-// Threads: lookups may come from any thread and see one consistent set of runs. add() and
-// merge() come from one thread at a time.
+// Threads: lookups may come from any thread, also beside reset(), and see one consistent set of
+// runs. add(), merge(), merge_step() and reset() come from one thread at a time.
 #ifndef KLOG_INDEX_RUNS_H
 #define KLOG_INDEX_RUNS_H
 
@@ -79,6 +79,8 @@ class RunSet {
 public:
     // Runs per set before maintenance merges neighbours.
     static constexpr std::size_t kRunsMax = 8;
+    // What one merge_step() writes, about.
+    static constexpr std::uint64_t kStepBytes = 4U << 20U;
 
     virtual ~RunSet() = default;
 
@@ -106,11 +108,15 @@ public:
     // folder); after an error the set is as it was. Preconditions: contents.covered_after ==
     // watermark().covered_upto; what it covers is durable in the log. Errors: disk_full, io.
     virtual Status add(const RunContents& contents) = 0;
-    // Merges neighbours while there are more than kRunsMax; sessions older than session_before go
-    // from those that are merged. Blocks for as long as it takes to read and write them (memory:
-    // 128 KiB a run, and the new filters). After an error the set is sound, before or after the
-    // merge. Errors: corrupt, disk_full, io.
-    virtual Status merge(Time session_before) = 0;
+    // One part of merging neighbours while there are more than kRunsMax of them; sessions older
+    // than session_before go from those that are merged. False: nothing is left to merge.
+    // A large merge takes many parts; what is added between them stays beside it, and is merged
+    // first where it becomes too many runs. A part writes and syncs about kStepBytes. Memory: 128
+    // KiB a run, and the new filters. Lookups see the merged run when it is complete and durable.
+    // After an error the set is sound, before or after the merge. Errors: corrupt, disk_full, io.
+    virtual Result<bool> merge_step(Time session_before) = 0;
+    // All parts that are left.
+    Status merge(Time session_before);
     // Forgets and deletes all runs.
     virtual Status reset() = 0;
 

@@ -1,8 +1,18 @@
 #include "index/runs_merge.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/assert.h"
 
 namespace klog {
+namespace {
+
+constexpr std::size_t kEntriesAtOnce = 4096;  // between two looks at how much was written
+constexpr std::uint64_t kSampleEntries = 16'384;
+constexpr std::uint64_t kSampleEntriesMax = 4 * kSampleEntries;  // where hashes are not spread
+
+}  // namespace
 
 std::pair<std::size_t, std::size_t> merge_window(std::span<const std::uint64_t> bytes) {
     KLOG_ASSERT(bytes.size() >= 2);
@@ -23,47 +33,134 @@ std::pair<std::size_t, std::size_t> merge_window(std::span<const std::uint64_t> 
     return best;
 }
 
-Status visit_newest(std::span<const std::shared_ptr<const RunFile>> runs, RunTable table,
-                    const std::function<Status(Hash128, const char*)>& visit) {
-    std::vector<RunCursor> cursors;
-    cursors.reserve(runs.size());
-    for (const auto& run : runs) {
-        cursors.emplace_back(run, table);
-        KLOG_TRY(cursors.back().next());
-    }
-    for (;;) {
-        // Runs are few: looking at each is cheaper than keeping a heap.
-        RunCursor* newest = nullptr;
-        for (RunCursor& cursor : cursors) {
-            if (cursor.done()) continue;
-            if (newest == nullptr || cursor.hash() <= newest->hash()) newest = &cursor;
-        }
-        if (newest == nullptr) return {};
-        const Hash128 hash = newest->hash();
-        KLOG_TRY(visit(hash, newest->entry()));
-        for (RunCursor& cursor : cursors) {
-            if (!cursor.done() && cursor.hash() == hash) KLOG_TRY(cursor.next());
-        }
-    }
+NewestCursor::NewestCursor(std::span<const std::shared_ptr<const RunFile>> runs, RunTable table) {
+    cursors_.reserve(runs.size());
+    for (const auto& run : runs) cursors_.emplace_back(run, table);
 }
 
-Status merge_runs(std::span<const std::shared_ptr<const RunFile>> runs, Time session_before,
-                  RunWriter& writer) {
-    for (std::size_t i = 0; i < kRunTables; ++i) {
-        const auto table = static_cast<RunTable>(i);
-        std::uint64_t keys_max = 0;
-        for (const auto& run : runs) keys_max += run->header().sections[i].count;
-        writer.begin_table(table, keys_max);
-        KLOG_TRY(visit_newest(runs, table, [&](Hash128 hash, const char* entry) -> Status {
-            if (table == RunTable::sessions &&
-                RunEntry<SessionEntry>::load(entry).time < session_before) {
-                return {};
-            }
-            return writer.append(hash, entry);
-        }));
-        KLOG_TRY(writer.end_table());
+Status NewestCursor::start() {
+    for (RunCursor& cursor : cursors_) KLOG_TRY(cursor.next());
+    return {};
+}
+
+// Runs are few: looking at each is cheaper than keeping a heap, and most entries are taken in
+// stretches of which one run knows all.
+NewestCursor::Pick NewestCursor::pick() {
+    Pick pick;
+    for (RunCursor& cursor : cursors_) {
+        if (cursor.done()) continue;
+        if (pick.newest == nullptr || cursor.hash() <= pick.newest->hash()) pick.newest = &cursor;
     }
-    return writer.finish();
+    for (const RunCursor& cursor : cursors_) {
+        if (cursor.done() || &cursor == pick.newest) continue;
+        pick.older_too = pick.older_too || cursor.hash() == pick.newest->hash();
+        if (!pick.bounded || cursor.hash() < pick.bound) pick.bound = cursor.hash();
+        pick.bounded = true;
+    }
+    return pick;
+}
+
+Status NewestCursor::skip(Hash128 hash) {
+    for (RunCursor& cursor : cursors_) {
+        if (!cursor.done() && cursor.hash() == hash) KLOG_TRY(cursor.next());
+    }
+    return {};
+}
+
+RunSection RunMerge::expected(std::span<const std::shared_ptr<const RunFile>> runs,
+                              RunTable table) {
+    RunSection out;
+    for (const auto& run : runs) {
+        const RunSection& section = run->section(table);
+        if (section.count == 0) continue;
+        for (std::size_t i = 0; i < kRunNumbersMax; ++i) {
+            const bool first = out.count == 0;
+            out.least[i] = first ? section.least[i] : std::min(out.least[i], section.least[i]);
+            out.greatest[i] =
+                first ? section.greatest[i] : std::max(out.greatest[i], section.greatest[i]);
+        }
+        out.count += section.count;
+    }
+    return out;
+}
+
+Result<std::uint64_t> RunMerge::distinct(std::span<const std::shared_ptr<const RunFile>> runs,
+                                         RunTable table) {
+    const std::uint64_t all = expected(runs, table).count;
+    const std::uint64_t limit =
+        all <= kSampleEntries ? UINT64_MAX : UINT64_MAX / all * kSampleEntries;
+    std::vector<Hash128> sample;
+    std::uint64_t least = 0;  // no fewer than the largest run has
+    for (const auto& run : runs) {
+        least = std::max(least, run->section(table).count);
+        RunCursor cursor(run, table);
+        KLOG_TRY(cursor.next());
+        while (!cursor.done() && cursor.hash().hi <= limit && sample.size() < kSampleEntriesMax) {
+            sample.push_back(cursor.hash());
+            KLOG_TRY(cursor.next());
+        }
+    }
+    if (sample.empty()) return all;
+    const std::size_t seen = sample.size();
+    std::sort(sample.begin(), sample.end());
+    const auto different =
+        static_cast<std::size_t>(std::unique(sample.begin(), sample.end()) - sample.begin());
+    const double part = static_cast<double>(different) / static_cast<double>(seen);
+    return std::clamp(static_cast<std::uint64_t>(std::ceil(static_cast<double>(all) * part)), least,
+                      all);
+}
+
+Result<std::unique_ptr<RunMerge>> RunMerge::begin(Env& env,
+                                                  std::vector<std::shared_ptr<const RunFile>> runs,
+                                                  RunHeader header, const std::string& path,
+                                                  Time session_before) {
+    KLOG_TRY_ASSIGN(RunWriter writer, RunWriter::create(env, path, std::move(header)));
+    return std::unique_ptr<RunMerge>(
+        new RunMerge(std::move(runs), std::move(writer), session_before));
+}
+
+RunMerge::RunMerge(std::vector<std::shared_ptr<const RunFile>> runs, RunWriter writer,
+                   Time session_before)
+    : runs_(std::move(runs)), writer_(std::move(writer)), session_before_(session_before) {}
+
+Status RunMerge::begin_table() {
+    const auto table = static_cast<RunTable>(table_);
+    cursor_ = std::make_unique<NewestCursor>(runs_, table);
+    KLOG_TRY(cursor_->start());
+    RunSection section = expected(runs_, table);
+    KLOG_TRY_ASSIGN(section.count, distinct(runs_, table));
+    writer_.begin_table(table, section);
+    return {};
+}
+
+Result<bool> RunMerge::copy_some() {
+    if (static_cast<RunTable>(table_) != RunTable::sessions) {
+        return cursor_->visit(kEntriesAtOnce, [this](Hash128 hash, const RunFields& fields) {
+            return writer_.append(hash, fields);
+        });
+    }
+    return cursor_->visit(kEntriesAtOnce, [this](Hash128 hash, const RunFields& fields) -> Status {
+        if (RunEntry<SessionEntry>::entry(fields).time < session_before_) return {};
+        return writer_.append(hash, fields);
+    });
+}
+
+Result<bool> RunMerge::step(std::uint64_t bytes_max) {
+    const std::uint64_t began = writer_.written();
+    while (table_ < kRunTables) {
+        if (cursor_ == nullptr) KLOG_TRY(begin_table());
+        KLOG_TRY_ASSIGN(const bool more, copy_some());
+        if (!more) {
+            KLOG_TRY(writer_.end_table());
+            cursor_.reset();
+            ++table_;
+        }
+        if (writer_.written() - began < bytes_max) continue;
+        KLOG_TRY(writer_.sync());
+        return false;
+    }
+    KLOG_TRY(writer_.finish());
+    return true;
 }
 
 }  // namespace klog

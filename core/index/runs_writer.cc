@@ -13,7 +13,6 @@ RunWriter::RunWriter(std::unique_ptr<File> file, RunHeader header)
       header_(std::move(header)),
       seed_(run_file_seed(header_.store_uuid, header_.number)) {
     buffer_.reserve(kBufferBytes);
-    block_bytes_.reserve(kRunBlockBytes);
 }
 
 Result<RunWriter> RunWriter::create(Env& env, const std::string& path, RunHeader header) {
@@ -21,52 +20,74 @@ Result<RunWriter> RunWriter::create(Env& env, const std::string& path, RunHeader
     return RunWriter(std::move(file), std::move(header));
 }
 
-void RunWriter::begin_table(RunTable table, std::uint64_t keys_max) {
+void RunWriter::begin_table(RunTable table, const RunSection& expected) {
     KLOG_ASSERT(static_cast<std::size_t>(table) == tables_ended_);
+    KLOG_ASSERT(expected.count <= kRunEntriesMax);
     table_ = table;
+    layout_ = run_layout(table, expected);
     count_ = 0;
-    block_ = 0;
+    buckets_ = run_buckets(expected.count);
     last_ = Hash128{};
-    fence_.clear();
-    filter_.assign(run_filter_bytes(keys_max), '\0');
-    header_.sections[static_cast<std::size_t>(table)].blocks_offset = offset_ + buffer_.size();
+    starts_.clear();
+    starts_.reserve(buckets_);
+    filter_.assign(run_filter_bytes(expected.count), '\0');
+    RunSection& section = header_.sections[static_cast<std::size_t>(table)];
+    section.least = expected.least;
+    section.greatest = expected.greatest;
+    section.entries_offset = offset_ + buffer_.size();
 }
 
-Status RunWriter::append(Hash128 hash, const char* entry) {
-    KLOG_ASSERT(count_ == 0 || last_ < hash);
-    if (block_bytes_.empty()) {
-        fence_.resize(fence_.size() + kRunFenceBytes);
-        store_run_hash(hash, fence_.data() + fence_.size() - kRunFenceBytes);
+Status RunWriter::begin_bucket(std::uint64_t bucket) {
+    KLOG_ASSERT(starts_.size() <= bucket);
+    while (starts_.size() <= bucket) {
+        if (!starts_.empty()) {
+            end_bucket();
+            KLOG_TRY(write(bucket_bytes_));
+            bucket_bytes_.clear();
+        }
+        starts_.push_back(static_cast<std::uint32_t>(count_));
     }
-    block_bytes_.append(entry, run_entry_bytes(table_));
+    return {};
+}
+
+Status RunWriter::put(Hash128 hash, const RunFields& fields) {
+    KLOG_ASSERT(count_ == 0 || last_ < hash);
+    KLOG_ASSERT(count_ < kRunEntriesMax);
+    const std::size_t at = bucket_bytes_.size();
+    bucket_bytes_.resize(at + layout_.entry_bytes + kRunEntrySlackBytes);
+    store_run_entry(layout_, hash, fields, bucket_bytes_.data() + at);
+    bucket_bytes_.resize(at + layout_.entry_bytes);
     run_filter_add(filter_, hash);
     last_ = hash;
     ++count_;
-    if (count_ % run_entries_per_block(table_) == 0) return end_block();
     return {};
 }
 
-Status RunWriter::end_block() {
-    block_bytes_.resize(kRunBlockBytes - kRunBlockCrcBytes, '\0');
-    put_fixed(block_bytes_, crc32c(block_bytes_, run_section_seed(seed_, table_, block_)));
-    KLOG_TRY(write(block_bytes_));
-    block_bytes_.clear();
-    ++block_;
-    return {};
+void RunWriter::end_bucket() {
+    put_fixed(bucket_bytes_,
+              crc32c(bucket_bytes_, run_section_seed(seed_, table_, starts_.size() - 1)));
 }
 
 Status RunWriter::end_table() {
-    if (!block_bytes_.empty()) KLOG_TRY(end_block());
-    if (count_ == 0) filter_.clear();
     RunSection& section = header_.sections[static_cast<std::size_t>(table_)];
+    if (count_ == 0) {
+        buckets_ = 0;
+        filter_.clear();
+        section.least = section.greatest = {};
+    } else {
+        KLOG_TRY(begin_bucket(buckets_));  // ends the last one, and those behind it
+        starts_.pop_back();
+    }
     section.count = count_;
-    section.fence_offset = offset_ + buffer_.size();
-    section.fence_crc = crc32c(fence_, run_section_seed(seed_, table_, kRunFenceBlock));
-    KLOG_TRY(write(fence_));
+    section.buckets = buckets_;
+    section.starts_offset = offset_ + buffer_.size();
+    const std::string_view starts(reinterpret_cast<const char*>(starts_.data()),
+                                  starts_.size() * kRunStartBytes);
+    section.starts_crc = crc32c(starts, run_section_seed(seed_, table_, kRunStartsBucket));
+    KLOG_TRY(write(starts));
     section.filter_offset = offset_ + buffer_.size();
     section.filter_bytes = filter_.size();
-    filter_.append(run_padding(section.filter_offset + section.filter_bytes), '\0');
-    section.filter_crc = crc32c(filter_, run_section_seed(seed_, table_, kRunFilterBlock));
+    section.filter_crc = crc32c(filter_, run_section_seed(seed_, table_, kRunFilterBucket));
     KLOG_TRY(write(filter_));
     ++tables_ended_;
     return {};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "index/run_format.h"
 #include "klog/env.h"
@@ -14,24 +15,35 @@ namespace klog {
 
 class RunWriter {
 public:
-    static constexpr std::size_t kBufferBytes = 64 * kRunBlockBytes;
+    static constexpr std::size_t kBufferBytes = 256U << 10U;
 
     // header: all but sections and file_bytes. Creates path.
     [[nodiscard]] static Result<RunWriter> create(Env& env, const std::string& path,
                                                   RunHeader header);
 
-    // Tables come in the order of RunTable, each once. keys_max sizes the filter.
-    void begin_table(RunTable table, std::uint64_t keys_max);
-    // `entry` is encoded, with its hash in front. Precondition: hashes ascend.
-    Status append(Hash128 hash, const char* entry);
+    // Tables come in the order of RunTable, each once. `expected`: about the count of what comes,
+    // which sizes filter and buckets, and bounds of its numbers.
+    void begin_table(RunTable table, const RunSection& expected);
+    // Preconditions: hashes ascend; the numbers lie within the bounds.
+    Status append(Hash128 hash, const RunFields& fields) {
+        const std::uint64_t bucket = run_bucket_of(hash, buckets_);
+        if (bucket != starts_.size() - 1) KLOG_TRY(begin_bucket(bucket));
+        return put(hash, fields);
+    }
     Status end_table();
 
     // Writes the header and syncs the file. Precondition: all tables were ended.
     Status finish();
 
+    // Bytes handed to the file so far; and makes them durable, so that finish() has less to do.
+    [[nodiscard]] std::uint64_t written() const { return offset_; }
+    Status sync() { return file_->sync_data(); }
+
 private:
     RunWriter(std::unique_ptr<File> file, RunHeader header);
-    Status end_block();
+    Status begin_bucket(std::uint64_t bucket);
+    Status put(Hash128 hash, const RunFields& fields);
+    void end_bucket();
     Status write(std::string_view bytes);
     Status flush();
 
@@ -43,11 +55,12 @@ private:
 
     RunTable table_ = RunTable::heads;
     std::size_t tables_ended_ = 0;
+    RunLayout layout_;
     std::uint64_t count_ = 0;
-    std::uint64_t block_ = 0;  // number of the one that fills
+    std::uint64_t buckets_ = 0;
     Hash128 last_;
-    std::string block_bytes_;
-    std::string fence_;
+    std::vector<std::uint32_t> starts_;  // of the buckets that were begun
+    std::string bucket_bytes_;
     std::string filter_;
 };
 

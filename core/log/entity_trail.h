@@ -26,16 +26,22 @@ public:
         std::shared_ptr<SegmentReader> segment;
         std::vector<std::uint32_t> blocks;  // rising
     };
-    // Of the segment that answers for seq. Seqs rise from call to call, and the entities are the
-    // same in all of them. The disk was told of the first kWillReadBlocks blocks. nullopt: seq is
-    // not sealed. Errors: corrupt, io.
+    // Of the segment that answers for seq, blocks that reach it. Seqs rise from call to call, and
+    // the entities and `end`, behind which nothing is looked up, are the same in all of them. The
+    // disk was told of the first kWillReadBlocks blocks. nullopt: seq is not sealed. Errors:
+    // corrupt, io.
     [[nodiscard]] Result<std::optional<Part>> take(const SegmentCatalog& segments, LogId log,
-                                                   Seq seq, const std::vector<Hash128>& entities);
+                                                   Seq seq, Seq end,
+                                                   const std::vector<Hash128>& entities);
 
 private:
-    [[nodiscard]] static Result<Part> part_of(std::shared_ptr<SegmentReader> segment,
+    struct Range {
+        Seq first;
+        Seq last;
+    };
+    [[nodiscard]] static Result<Part> part_of(std::shared_ptr<SegmentReader> segment, Range wanted,
                                               const std::vector<Hash128>& entities);
-    Status look_up(const SegmentCatalog::List& list, std::size_t from,
+    Status look_up(const SegmentCatalog::List& list, std::size_t from, Range wanted,
                    const std::vector<Hash128>& entities);
 
     std::vector<Part> parts_;

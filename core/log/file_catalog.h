@@ -6,6 +6,8 @@
 #define KLOG_LOG_FILE_CATALOG_H
 
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -99,6 +101,8 @@ public:
         KLOG_EXCLUDES(mutex_);
 
     [[nodiscard]] std::string index_path(std::uint64_t wal_id) const;
+    // Readers that have a file open just now. They count themselves; see FrameSource.
+    [[nodiscard]] std::atomic<std::size_t>& open_readers() const { return open_readers_; }
 
 private:
     using Logs = std::array<WalLogIndex, 2>;
@@ -139,6 +143,7 @@ private:
     Wal& wal_;
     const SegmentCatalog& segments_;
     const std::string dir_;
+    mutable std::atomic<std::size_t> open_readers_{0};
     std::vector<Hole> holes_;  // set once, before anybody reads
     mutable Mutex mutex_;
     std::map<std::uint64_t, Entry> files_ KLOG_GUARDED_BY(mutex_);

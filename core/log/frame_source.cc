@@ -177,6 +177,21 @@ Result<SegmentCursor::Stored> FrameSource::stored(Seq seq, const ReadScope& scop
 
 bool FrameSource::in_memory(Seq seq) const { return tail_.frame_of(seq) != nullptr; }
 
+bool FrameSource::keep_open() {
+    if (!disk_ || catalog_.open_readers() <= kOpenReadersMax) return true;
+    disk_.reset();
+    return false;
+}
+
+Status FrameSource::open_file(WalPosition position) {
+    disk_.reset();
+    KLOG_TRY_ASSIGN(auto opened, wal_.open_file(position.wal_id, position.offset));
+    std::atomic<std::size_t>& open = catalog_.open_readers();
+    ++open;
+    disk_ = {opened.release(), CountedClose{&open}};
+    return {};
+}
+
 // Leaves an open segment or an open WAL file, or says in `found` how far nothing can match.
 Status FrameSource::open_disk(Seq seq, const ReadScope* scope, Found& found) {
     segment_.reset();
@@ -196,15 +211,12 @@ Status FrameSource::open_disk(Seq seq, const ReadScope* scope, Found& found) {
             found.skipped_to = place->last_seq;
             return {};
         }
-        auto opened = wal_.open_file(place->position.wal_id, place->position.offset);
-        if (opened.ok()) {
-            disk_ = std::move(opened).value();
+        Status opened = open_file(place->position);
+        if (opened) {
             disk_next_ = seq;
             return {};
         }
-        if (tries == kTriesMax || catalog_.segments().find(log_, seq) == nullptr) {
-            return std::move(opened).error();
-        }
+        if (tries == kTriesMax || catalog_.segments().find(log_, seq) == nullptr) return opened;
     }
 }
 
@@ -244,13 +256,14 @@ Result<FrameSource::Found> FrameSource::from_wal(Seq seq) {
 }
 
 // Leaves an open segment, or the places of the entities in what is not sealed.
-Status FrameSource::look_up(Seq seq, const std::vector<Hash128>& entities) {
+Status FrameSource::look_up(Seq seq, const ReadScope& scope) {
+    const std::vector<Hash128>& entities = *scope.entities;
     segment_.reset();
     disk_.reset();
     places_.reset();
     for (int tries = 1;; ++tries) {
         KLOG_TRY_ASSIGN(std::optional<EntityTrail::Part> part,
-                        trail_.take(catalog_.segments(), log_, seq, entities));
+                        trail_.take(catalog_.segments(), log_, seq, scope.end, entities));
         if (part) {
             segment_.emplace(std::move(part->segment));
             segment_->choose(std::move(part->blocks), SegmentReader::kWillReadBlocks);
@@ -285,27 +298,25 @@ Result<std::optional<FrameSource::Found>> FrameSource::from_stretch(Seq seq) {
             Found{std::move(frame), {}, Seq{header.first_seq.value + header.count - 1}});
     }
     if (!disk_ || disk_next_ != wanted) {
-        auto opened = wal_.open_file(place.wal_id, place.stretch.offset);
-        if (!opened.ok()) {
+        Status opened = open_file(WalPosition{place.wal_id, place.stretch.offset});
+        if (!opened) {
             if (catalog_.segments().find(log_, wanted) != nullptr) return std::optional<Found>();
             return std::move(opened).error();
         }
-        disk_ = std::move(opened).value();
     }
     KLOG_TRY_ASSIGN(Found found, from_wal(wanted));
     if (!found.frame) return missing(wanted);
     return std::optional<Found>(std::move(found));
 }
 
-Result<FrameSource::Found> FrameSource::find_entities(Seq seq,
-                                                      const std::vector<Hash128>& entities) {
+Result<FrameSource::Found> FrameSource::find_entities(Seq seq, const ReadScope& scope) {
     for (;;) {
         if (segment_ && segment_->segment().stats().covered.contains(seq)) return from_segment(seq);
         if (places_ && seq <= places_->upto) {
             KLOG_TRY_ASSIGN(std::optional<Found> found, from_stretch(seq));
             if (found) return *std::move(found);
         }
-        KLOG_TRY(look_up(seq, entities));
+        KLOG_TRY(look_up(seq, scope));
     }
 }
 
@@ -315,7 +326,7 @@ Result<FrameSource::Found> FrameSource::find(Seq seq, const ReadScope* scope) {
         // Whoever finds the next record in memory may be an io thread: it goes on there, frame by
         // frame, since a look-up may wait for the disk.
         const bool looked_up = places_ && seq <= places_->upto;
-        if (looked_up || !in_memory(seq)) return find_entities(seq, *scope->entities);
+        if (looked_up || !in_memory(seq)) return find_entities(seq, *scope);
     }
     if (auto frame = tail_.frame_of(seq)) {
         segment_.reset();

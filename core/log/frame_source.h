@@ -5,6 +5,8 @@
 #ifndef KLOG_LOG_FRAME_SOURCE_H
 #define KLOG_LOG_FRAME_SOURCE_H
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -27,6 +29,7 @@ struct ReadScope {
     // The entities that can match; nullopt: any.
     std::optional<std::vector<Hash128>> entities;
     bool stored_blocks = false;  // it will ask for these
+    Seq end{~0ULL};              // nothing behind it is wanted
 };
 
 // The blocks of one segment that may hold what is looked for, in order.
@@ -90,8 +93,21 @@ private:
     Seq expected_;  // the seq behind the last block that was given; 0: none was
 };
 
+// Ends a reader of a WAL file, and counts it out.
+struct CountedClose {
+    std::atomic<std::size_t>* open = nullptr;
+    void operator()(WalFrameReader* reader) const {
+        std::default_delete<WalFrameReader>()(reader);
+        --*open;
+    }
+};
+
 class FrameSource {
 public:
+    // So many may keep a file of the WAL open from one step to the next, with what they have read
+    // ahead (up to 256 KiB and a frame).
+    static constexpr std::size_t kOpenReadersMax = 64;
+
     FrameSource(LogId log, Wal& wal, const FileCatalog& catalog, const LiveTail& tail);
 
     struct Found {
@@ -111,16 +127,20 @@ public:
     [[nodiscard]] Result<bool> has_stored(Seq seq, const ReadScope& scope,
                                           const SegmentCursor::Limits& limits);
     [[nodiscard]] bool in_memory(Seq seq) const;
+    // Between two steps. False: too many readers keep a file open, so this one has closed its own
+    // and finds its place again at the next step; what it gave should not be kept either.
+    [[nodiscard]] bool keep_open();
 
 private:
     // False: no segment holds seq.
     [[nodiscard]] Result<bool> enter_segment(Seq seq, const ReadScope* scope);
+    Status open_file(WalPosition position);
     Status open_disk(Seq seq, const ReadScope* scope, Found& found);
     Result<Found> from_segment(Seq seq);
     Result<Found> from_wal(Seq seq);
     // For a scope that names entities.
-    Result<Found> find_entities(Seq seq, const std::vector<Hash128>& entities);
-    Status look_up(Seq seq, const std::vector<Hash128>& entities);
+    Result<Found> find_entities(Seq seq, const ReadScope& scope);
+    Status look_up(Seq seq, const ReadScope& scope);
     Result<std::optional<Found>> from_stretch(Seq seq);
 
     LogId log_;
@@ -128,7 +148,7 @@ private:
     const FileCatalog& catalog_;
     const LiveTail& tail_;
     std::optional<SegmentCursor> segment_;
-    std::unique_ptr<WalFrameReader> disk_;
+    std::unique_ptr<WalFrameReader, CountedClose> disk_;
     Seq disk_next_;  // the seq behind the last frame that disk_ gave
     // Where the entities' records lie in what is not sealed.
     std::optional<FileCatalog::EntityPlaces> places_;

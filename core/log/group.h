@@ -16,6 +16,7 @@
 #include "index/key_index.h"
 #include "index/memtable.h"
 #include "klog/log.h"
+#include "log/consumers.h"
 #include "segment/record_codec.h"
 #include "segment/wal_format.h"
 
@@ -30,6 +31,19 @@ struct FrameBuild {
     RecordEncoder encoder;
     Time last_time;
     std::vector<std::uint32_t> entities;  // entity_fingerprint of each record that has a key
+    // An atomic batch goes on in the next frame: a crash leaves both or neither.
+    bool joined = false;
+};
+
+// klog's own records, but for checkpoints: what a start has to read behind the newest checkpoint.
+struct OwnRecords {
+    std::uint64_t newest = 0;  // seq
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t positions = 0;  // of the records
+
+    void add(const RecordView& record);
+    void add(const OwnRecords& others);
 };
 
 // What a group does to one log.
@@ -46,6 +60,8 @@ struct GroupPart {
     TopicCount* last_count = nullptr;
     std::vector<std::pair<std::string, std::string>> settings;  // topic, value
     std::uint64_t settings_seq = 0;
+    ConsumerChanges consumers;
+    OwnRecords own;
     Seq last_seq;
     Time last_time;
     std::uint64_t records = 0;

@@ -24,9 +24,15 @@ Status check_limit(std::size_t limit) {
 // A broken key index deletes itself and says so once; filled again, it answers.
 template <class Answer>
 Result<Answer> LogImpl::with_key_index(const std::function<Result<Answer>()>& list) {
-    Result<Answer> page = list();
-    if (page.ok() || page.error().code != Code::corrupt) return page;
-    return list();
+    // While heads are made anew, what is pending is not there either.
+    for (;;) {
+        const std::uint64_t finished = core_.heads.finished();
+        KLOG_TRY(core_.heads.check());
+        Result<Answer> page = list();
+        if (!page.ok() && page.error().code == Code::corrupt) page = list();
+        KLOG_TRY(core_.heads.check());
+        if (core_.heads.finished() == finished) return page;
+    }
 }
 
 Result<Page<KeyRow>> LogImpl::keys(std::string_view space, std::string_view prefix,
@@ -37,22 +43,33 @@ Result<Page<KeyRow>> LogImpl::keys(std::string_view space, std::string_view pref
         [&] { return key_page(space, prefix, after, deleted, limit); });
 }
 
+// Names behind `after`, at most `limit`. Memory is asked before the index: what moves to it between
+// the two calls is seen twice, not never. What is left to the log instead (Flusher::apply_pending)
+// is missed by both, and then the index does not reach up to pending_after.
+Result<std::vector<std::string>> LogImpl::key_names(std::string_view space, std::string_view prefix,
+                                                    std::string_view after, std::size_t limit) {
+    for (;;) {
+        KLOG_TRY(flusher_.ready_to_list(core_));
+        const std::vector<std::string> pending = core_.pending.keys(space, prefix, after, limit);
+        const Seq pending_after{core_.pending_after.load()};
+        KLOG_TRY_ASSIGN(const Listed<std::string> indexed,
+                        core_.key_index->keys(space, prefix, after, limit));
+        if (indexed.upto < pending_after) continue;
+        std::vector<std::string> names;
+        std::set_union(pending.begin(), pending.end(), indexed.rows.begin(), indexed.rows.end(),
+                       std::back_inserter(names));
+        if (names.size() > limit) names.resize(limit);
+        return names;
+    }
+}
+
 Result<Page<KeyRow>> LogImpl::key_page(std::string_view space, std::string_view prefix,
                                        std::string_view after, bool deleted, std::size_t limit) {
-    KLOG_TRY(flusher_.catch_up(core_));
     Page<KeyRow> page;
     std::string cursor(after);
     for (;;) {
-        // Pending first: what moves to the key index between the two calls is seen twice, not
-        // never.
-        const std::vector<std::string> pending =
-            core_.pending.keys(space, prefix, cursor, limit + 1);
-        KLOG_TRY_ASSIGN(const std::vector<std::string> indexed,
-                        core_.key_index->keys(space, prefix, cursor, limit + 1));
-        std::vector<std::string> names;
-        std::set_union(pending.begin(), pending.end(), indexed.begin(), indexed.end(),
-                       std::back_inserter(names));
-        if (names.size() > limit + 1) names.resize(limit + 1);
+        KLOG_TRY_ASSIGN(const std::vector<std::string> names,
+                        key_names(space, prefix, cursor, limit + 1));
         if (names.empty()) return page;
         std::vector<Hash128> hashes;
         hashes.reserve(names.size());
@@ -77,18 +94,24 @@ Result<Page<KeyRow>> LogImpl::key_page(std::string_view space, std::string_view 
     }
 }
 
-Result<std::vector<std::pair<std::string, TopicCount>>> LogImpl::topic_page(std::string_view prefix,
-                                                                            std::string_view after,
-                                                                            std::size_t limit) {
+Result<LogImpl::TopicCounts> LogImpl::topic_page(std::string_view prefix, std::string_view after,
+                                                 std::size_t limit) {
+    return with_key_index<TopicCounts>([&] { return merged_topics(prefix, after, limit); });
+}
+
+Result<LogImpl::TopicCounts> LogImpl::merged_topics(std::string_view prefix, std::string_view after,
+                                                    std::size_t limit) {
     // Counts are added, so the two parts must be of one moment: a flush between the two calls is
-    // seen by the watermark, and the page is read again.
+    // seen by the watermark or by what left memory, and the page is read again.
     for (;;) {
-        KLOG_TRY(flusher_.catch_up(core_));
+        KLOG_TRY(flusher_.ready_to_list(core_));
+        const std::uint64_t departures = core_.pending.departures();
         const std::uint64_t before = core_.pending_after.load();
         auto pending = core_.pending.topics(prefix, after, limit);
-        KLOG_TRY_ASSIGN(auto indexed, core_.key_index->topics(prefix, after, limit));
-        KLOG_TRY_ASSIGN(const Seq watermark, core_.key_index->watermark());
-        if (core_.pending_after.load() != before || watermark.value != before) continue;
+        KLOG_TRY_ASSIGN(auto listed, core_.key_index->topics(prefix, after, limit));
+        if (core_.pending_after.load() != before || listed.upto.value != before) continue;
+        if (core_.pending.departures() != departures) continue;
+        TopicCounts& indexed = listed.rows;
         TopicCounts rows;
         auto a = indexed.begin();
         auto b = pending.begin();

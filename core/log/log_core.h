@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +15,10 @@
 #include "index/key_index.h"
 #include "index/runs.h"
 #include "klog/options.h"
+#include "log/byte_budget.h"
 #include "log/live_tail.h"
 #include "log/pending_index.h"
+#include "log/rebuild_state.h"
 #include "log/sequencer.h"
 
 namespace klog {
@@ -25,18 +28,31 @@ struct LogCore {
         : id(log_id),
           read_only(options.read_only),
           sequencer(log_id, options.session_seconds, pending),
-          tail(options.tail_cache_bytes) {}
+          tail(options.tail_cache_bytes),
+          newest_bytes(options.newest_bytes_max) {}
 
     const LogId id;
     const bool read_only;
     PendingIndex pending;
     Sequencer sequencer;
     LiveTail tail;
+    ByteBudget newest_bytes;
     std::string index_dir;        // where its runs and its key index lie
     bool index_dir_made = false;  // guarded by the flusher's mutex
     std::unique_ptr<RunSet> runs;
+    std::atomic<bool> list_wanted{false};  // the key index is far behind, and somebody needs it
+    RebuildState heads;                    // whether sequencer and runs know all heads and ids
     std::unique_ptr<KeyIndex> key_index;
     std::atomic<std::uint64_t> settings_seq{0};
+    // Called when there is an acknowledgement that only memory has, and there was none before.
+    std::function<void()> positions_wanted;
+    // What a look-up in the runs, or a merge, came to: where a run is damaged all are made anew,
+    // and the answer says so.
+    [[nodiscard]] Status looked_up(Status found) {
+        if (found || found.error().code != Code::corrupt || read_only) return found;
+        heads.damaged(found.error());
+        return heads.refusal();
+    }
     // Of a read-only store whose heads were made anew over a hole: what is newest is known only of
     // entities with a record behind `upto`. Set before anybody reads.
     struct UnknownHeads {

@@ -1,11 +1,11 @@
 #include "log/log_impl.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <limits>
 #include <mutex>
 
 #include "log/holes.h"
+#include "log/internal_write.h"
 #include "log/prepare.h"
 #include "log/scan.h"
 #include "topic/topic.h"
@@ -29,21 +29,24 @@ void refuse_all(std::unique_ptr<WriteBatch> batch, const Error& error) {
         result.error = error;
     }
     if (batch->stream && batch->stream->stop_on_error) batch->stream->stopped = true;
+    if (batch->atomic) {
+        batch->atomic->outcome = WriteResult::Outcome::refused;
+        batch->atomic->error = error;
+    }
     auto done = std::move(batch->done);
     if (done) done(std::move(batch));
-}
-
-Error no_such_key(std::string_view space, std::string_view key) {
-    return Error{Code::not_found,
-                 "no record of key \"" + std::string(key) + "\" in \"" + std::string(space) + "\"",
-                 {}};
 }
 
 }  // namespace
 
 LogImpl::LogImpl(LogCore& core, Wal& wal, FileCatalog& catalog, Pipeline& pipeline,
                  Flusher& flusher)
-    : core_(core), wal_(wal), catalog_(catalog), pipeline_(pipeline), flusher_(flusher) {}
+    : core_(core),
+      wal_(wal),
+      catalog_(catalog),
+      pipeline_(pipeline),
+      flusher_(flusher),
+      consumers_(core, pipeline) {}
 
 FrameSource LogImpl::source() const { return {core_.id, wal_, catalog_, core_.tail}; }
 
@@ -64,6 +67,19 @@ Status LogImpl::check_known(const std::vector<HeadEntry>& heads) const {
 }
 
 Status LogImpl::heads_of(const std::vector<Hash128>& hashes, std::vector<HeadEntry>& heads) const {
+    // What is read in steps while the heads are made anew may be anything.
+    std::uint64_t finished = 0;
+    do {
+        finished = core_.heads.finished();
+        KLOG_TRY(core_.heads.check());
+        KLOG_TRY(read_heads(hashes, heads));
+        KLOG_TRY(core_.heads.check());
+    } while (core_.heads.finished() != finished);
+    return check_known(heads);
+}
+
+Status LogImpl::read_heads(const std::vector<Hash128>& hashes,
+                           std::vector<HeadEntry>& heads) const {
     heads.assign(hashes.size(), HeadEntry{});
     std::vector<Hash128> missing;
     std::vector<std::size_t> owners;
@@ -77,13 +93,13 @@ Status LogImpl::heads_of(const std::vector<Hash128>& hashes, std::vector<HeadEnt
             }
         }
     });
-    if (missing.empty() || core_.runs->runs() == 0) return check_known(heads);
+    if (missing.empty() || core_.runs->runs() == 0) return {};
     std::vector<std::optional<HeadEntry>> found(missing.size());
-    KLOG_TRY(core_.runs->find_heads(missing, found));
+    KLOG_TRY(core_.looked_up(core_.runs->find_heads(missing, found)));
     for (std::size_t i = 0; i < owners.size(); ++i) {
         if (found[i]) heads[owners[i]] = *found[i];
     }
-    return check_known(heads);
+    return {};
 }
 
 Result<EntityHead> LogImpl::entity(std::string_view space, std::string_view key) {
@@ -92,6 +108,21 @@ Result<EntityHead> LogImpl::entity(std::string_view space, std::string_view key)
     std::vector<HeadEntry> heads;
     KLOG_TRY(heads_of({entity_hash(wal_.hash_key(), space, key)}, heads));
     return entity_head(heads[0]);
+}
+
+Result<OwnedRecord> LogImpl::record(Seq seq) {
+    if (seq == Seq{} || seq > head()) {
+        return Error{Code::not_found, "there is no seq " + std::to_string(seq.value), {}};
+    }
+    return record_at(seq);
+}
+
+bool LogImpl::guards_in_memory(WriteBatch& batch) {
+    return core_.read_only || pipeline_.guards_in_memory(core_.id, batch);
+}
+
+void LogImpl::look_at_guards(WriteBatch& batch) {
+    if (!core_.read_only) pipeline_.look_at_guards(core_.id, batch);
 }
 
 Result<OwnedRecord> LogImpl::record_at(Seq seq) {
@@ -109,31 +140,6 @@ Result<OwnedRecord> LogImpl::record_at(Seq seq) {
     }
     record.pin = found.frame;
     return record;
-}
-
-Result<OwnedRecord> LogImpl::get(std::string_view space, std::string_view key,
-                                 std::optional<Version> version) {
-    KLOG_TRY_ASSIGN(const EntityHead head, entity(space, key));
-    if (head.version == Version{}) return no_such_key(space, key);
-    if (!version || *version == head.version) return record_at(head.last_seq);
-    if (*version > head.version || *version == Version{}) {
-        Error error = no_such_key(space, key);
-        error.message = "version " + std::to_string(version->value) +
-                        " does not exist, the newest is " + std::to_string(head.version.value);
-        return error;
-    }
-    ReadOptions options;
-    options.filters = {std::string(space) + "/#"};
-    options.key = std::string(key);
-    options.until_seq = head.last_seq;
-    KLOG_TRY_ASSIGN(const std::unique_ptr<Reader> reader, read(options));
-    for (;;) {
-        KLOG_TRY_ASSIGN(ReadChunk chunk, reader->read(256U * 1024, 1000));
-        for (const RecordView& record : chunk.records) {
-            if (record.version == *version) return record_at(record.seq);
-        }
-        if (chunk.end) return no_such_key(space, key);
-    }
 }
 
 // The seq from which to look for the first record with a time >= `time`: that of a block or a frame
@@ -237,6 +243,8 @@ Result<LogImpl::EndOf> LogImpl::end_of(const ReadOptions& options, Seq head) {
 }
 
 Result<Seq> LogImpl::start_of(const ReadOptions& options, const FilterSet& set, Seq head, Seq end) {
+    // The last ones are counted among those that are shown.
+    if (options.newest_per_key && options.from.form == ReadFrom::Form::last) return Seq{};
     switch (options.from.form) {
         case ReadFrom::Form::start:
             return Seq{};
@@ -266,9 +274,26 @@ Result<std::unique_ptr<Reader>> LogImpl::read(const ReadOptions& options) {
     range.until_time = options.until_time;
     range.stored_blocks = options.stored_blocks;
     range.end = options.follow ? end.ever.value_or(Seq{~0ULL}) : end.now;
+    if (options.newest_per_key) return newest_reader(options, set, range, end.now);
     std::unique_ptr<Reader> reader = std::make_unique<LogReader>(
         source(), core_.tail, std::move(set), options.key, wal_.hash_key(), range);
     return reader;
+}
+
+std::unique_ptr<Reader> LogImpl::newest_reader(const ReadOptions& options, const FilterSet& set,
+                                               const LogReader::Range& range, Seq pinned) {
+    const auto open = [this, set, key = options.key, range, pinned](
+                          Seq after, bool follow) -> std::unique_ptr<Reader> {
+        LogReader::Range part = range;
+        part.after = after;
+        // A pass is over what is pinned, where every time was judged already.
+        if (!follow) part = LogReader::Range{after, pinned, false, std::nullopt};
+        return std::make_unique<LogReader>(source(), core_.tail, set, key, wal_.hash_key(), part);
+    };
+    NewestReader::Range newest{range.after, pinned, range.follow};
+    if (options.from.form == ReadFrom::Form::last) newest.last = options.from.count;
+    return std::make_unique<NewestReader>(open, source(), core_.tail, wal_.hash_key(),
+                                          core_.newest_bytes, newest);
 }
 
 Result<std::vector<Log::SessionLine>> LogImpl::session_lines(const SessionId& session,
@@ -307,38 +332,22 @@ Result<std::vector<Log::SessionLine>> LogImpl::session_lines(const SessionId& se
     return lines;
 }
 
-Result<Seq> LogImpl::write_internal(std::string_view topic, std::string_view value) {
+Result<Seq> LogImpl::write_setting(std::string_view topic, std::string_view value) {
     if (core_.read_only) return read_only_refusal();
-    struct Waiter {
-        std::mutex mutex;
-        std::condition_variable changed;
-        std::optional<WriteResult> result;
-    };
-    auto waiter = std::make_shared<Waiter>();
-    auto batch = std::make_unique<WriteBatch>();
-    WriteRecord record;
-    record.topic = batch->keep(std::string(topic));
-    record.value = batch->keep(std::string(value));
-    record.kind = Kind::settings;
-    record.encoding = Encoding::bytes;
-    batch->records.push_back(record);
-    batch->prepared = std::make_shared<WriteBatch::Prepared>();
-    batch->prepared->internal = true;
-    batch->done = [waiter](std::unique_ptr<WriteBatch> done) {
-        const std::lock_guard lock(waiter->mutex);
-        waiter->result = done->results.at(0);
-        waiter->changed.notify_all();
-    };
-    pipeline_.append(core_.id, std::move(batch));
-    std::unique_lock lock(waiter->mutex);
-    waiter->changed.wait(lock, [&] { return waiter->result.has_value(); });
-    if (waiter->result->outcome == WriteResult::Outcome::written) return waiter->result->seq;
-    return *waiter->result->error;
+    auto batch = internal_batch();
+    add_internal(*batch, Kind::settings, topic, value);
+    const auto done = write_and_wait(pipeline_, core_.id, std::move(batch));
+    return seq_of(done->results.at(0));
 }
 
 Result<Seq> LogImpl::put_setting(std::string_view name, std::string_view value) {
+    const std::string topic = std::string(kSettingsTopicPrefix) + std::string(name);
+    if (topic.starts_with(kConsumerTopicPrefix)) {
+        return Error{Code::bad_option, "consumers are no settings of this call",
+                     "Log::consumers()"};
+    }
     const std::lock_guard lock(settings_mutex_);
-    return write_internal(std::string(kSettingsTopicPrefix) + std::string(name), value);
+    return write_setting(topic, value);
 }
 
 std::optional<std::string> LogImpl::setting(std::string_view name) const {
@@ -355,14 +364,27 @@ std::uint64_t LogImpl::settings_seq() const {
     return core_.settings_seq.load(std::memory_order_relaxed);
 }
 
-Result<Seq> LogImpl::write_checkpoint() {
+Result<LogImpl::Checkpoint> LogImpl::write_checkpoint() {
     const std::lock_guard lock(settings_mutex_);
-    const std::string value = pipeline_.with_state([&] {
-        const SettingsMap& settings = core_.sequencer.settings();
-        return settings.empty() ? std::string() : encode_settings(settings);
-    });
-    if (value.empty()) return Seq{};
-    return write_internal(kCheckpointTopic, value);
+    Checkpoint checkpoint;
+    Seq as_of;
+    std::string after;
+    for (bool more = true; more;) {
+        CheckpointRecord record;
+        pipeline_.with_state([&] {
+            const Sequencer& sequencer = core_.sequencer;
+            if (checkpoint.seq == Seq{}) {
+                as_of = sequencer.durable().last_seq;
+                record.settings = sequencer.settings();
+            }
+            more = sequencer.consumers().checkpoint_part(after, record.consumers);
+        });
+        record.as_of = as_of;
+        record.previous = checkpoint.seq;
+        checkpoint.consumer_bytes += record.consumers.size();
+        KLOG_TRY_ASSIGN(checkpoint.seq, write_setting(kCheckpointTopic, encode_checkpoint(record)));
+    }
+    return checkpoint;
 }
 
 LogStats LogImpl::stats() const {
@@ -375,12 +397,23 @@ LogStats LogImpl::stats() const {
         stats.refused = counters.refused;
         stats.duplicates = counters.duplicates;
         stats.memtable_bytes = core_.sequencer.memtable().bytes();
+        stats.consumers = core_.sequencer.consumers().size();
+        stats.positions_records = counters.positions;
     });
     stats.groups = pipeline_.groups();
     stats.queue_bytes = pipeline_.queue_bytes();
     stats.runs = core_.runs->runs();
     stats.readers = core_.tail.followers();
-    stats.key_index_seq = Seq{core_.pending_after.load()};
+    const Seq pending_after{core_.pending_after.load()};
+    const KeyIndexStats index = core_.key_index->stats();
+    stats.key_index_seq = index.upto;
+    stats.key_index_behind_records =
+        pending_after.value - std::min(pending_after, index.upto).value;
+    stats.key_index_pending_bytes = core_.pending.bytes();
+    stats.key_index_keys = index.keys;
+    stats.key_index_runs = index.runs;
+    stats.key_index_merges = index.merges;
+    stats.key_index_merged_keys = index.merged_keys;
     return stats;
 }
 

@@ -13,8 +13,10 @@
 #include "klog/log.h"
 #include "log/file_catalog.h"
 #include "log/flusher.h"
+#include "log/log_consumers.h"
 #include "log/log_core.h"
 #include "log/log_reader.h"
+#include "log/newest_reader.h"
 #include "log/pipeline.h"
 
 namespace klog {
@@ -30,12 +32,16 @@ public:
     LogImpl(LogCore& core, Wal& wal, FileCatalog& catalog, Pipeline& pipeline, Flusher& flusher);
 
     void append(std::unique_ptr<WriteBatch> batch) override;
+    bool guards_in_memory(WriteBatch& batch) override;
+    void look_at_guards(WriteBatch& batch) override;
     Seq head() const override;
     Result<Seq> head(std::string_view filter) override;
     Result<EntityHead> entity(std::string_view space, std::string_view key) override;
     Result<OwnedRecord> get(std::string_view space, std::string_view key,
                             std::optional<Version> version) override;
+    Result<OwnedRecord> record(Seq seq) override;
     Result<std::unique_ptr<Reader>> read(const ReadOptions& options) override;
+    Result<std::unique_ptr<Reader>> history(const HistoryOptions& options) override;
     Result<std::unique_ptr<Counter>> counter(const CountOptions& options) override;
     Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
                               std::string_view after, bool deleted, std::size_t limit) override;
@@ -47,19 +53,35 @@ public:
     Result<Seq> put_setting(std::string_view name, std::string_view value) override;
     std::optional<std::string> setting(std::string_view name) const override;
     std::uint64_t settings_seq() const override;
+    Consumers& consumers() override { return consumers_; }
+    [[nodiscard]] LogConsumers& log_consumers() { return consumers_; }
     LogStats stats() const override;
 
-    // All settings as one record, for the next WAL file's header; its seq. 0: there are none.
-    Result<Seq> write_checkpoint();
+    // All settings and consumers, for the next WAL file's header: the seq of the last record of it,
+    // and what the consumers take.
+    struct Checkpoint {
+        Seq seq;
+        std::uint64_t consumer_bytes = 0;
+    };
+    Result<Checkpoint> write_checkpoint();
 
 private:
     [[nodiscard]] FrameSource source() const;
     // Of a read-only log: heads that nobody can know are an error.
     [[nodiscard]] Status check_known(const std::vector<HeadEntry>& heads) const;
-    [[nodiscard]] Result<Seq> write_internal(std::string_view topic, std::string_view value);
+    [[nodiscard]] Result<Seq> write_setting(std::string_view topic, std::string_view value);
     [[nodiscard]] Result<OwnedRecord> record_at(Seq seq);
+    // One that is older than the newest, which is at last_seq. Searches.
+    [[nodiscard]] Result<OwnedRecord> version_of(std::string_view space, std::string_view key,
+                                                 Version version, Seq last_seq);
     [[nodiscard]] Status heads_of(const std::vector<Hash128>& hashes,
                                   std::vector<HeadEntry>& heads) const;
+    [[nodiscard]] Status read_heads(const std::vector<Hash128>& hashes,
+                                    std::vector<HeadEntry>& heads) const;
+    // pinned: where the newest records end and the following ones begin.
+    [[nodiscard]] std::unique_ptr<Reader> newest_reader(const ReadOptions& options,
+                                                        const FilterSet& set,
+                                                        const LogReader::Range& range, Seq pinned);
     // Where a read that does not follow ends, and one that does if that is known already.
     struct EndOf {
         Seq now;                  // of what is there now
@@ -84,6 +106,10 @@ private:
                                                  std::size_t limit);
     [[nodiscard]] Result<TopicCounts> merged_topics(std::string_view prefix, std::string_view after,
                                                     std::size_t limit);
+    [[nodiscard]] Result<std::vector<std::string>> key_names(std::string_view space,
+                                                             std::string_view prefix,
+                                                             std::string_view after,
+                                                             std::size_t limit);
     [[nodiscard]] Result<Page<KeyRow>> key_page(std::string_view space, std::string_view prefix,
                                                 std::string_view after, bool deleted,
                                                 std::size_t limit);
@@ -95,6 +121,7 @@ private:
     FileCatalog& catalog_;
     Pipeline& pipeline_;
     Flusher& flusher_;
+    LogConsumers consumers_;
     mutable std::atomic<std::uint64_t> readers_{0};
     // A checkpoint says what is alive at its seq: no setting may come between the look and it.
     std::mutex settings_mutex_;

@@ -43,6 +43,7 @@ LogReader::LogReader(FrameSource source, LiveTail& tail, FilterSet set,
     scope_.set = &set_;
     if (key_) scope_.entities = entities_of(set_, *key_, hash_key);
     scope_.stored_blocks = range_.stored_blocks && !key_;
+    scope_.end = range_.end;
 }
 
 LogReader::~LogReader() {
@@ -206,6 +207,11 @@ Result<ReadChunk> LogReader::read(std::size_t bytes_max, std::size_t records_max
         take_live(chunk, bytes_max, records_max);
     } else if (!at_end()) {
         KLOG_TRY(scan(chunk, bytes_max, records_max));
+        if (!source_.keep_open()) {
+            frame_.reset();
+            decoder_.reset();
+            held_.reset();
+        }
         if (range_.follow && !at_end() && !frame_) {
             follower_ = tail_.follow(set_, key_, read_to_, cell_);
         }

@@ -1,10 +1,13 @@
 #include "log/pipeline.h"
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <utility>
 
 #include "base/assert.h"
+#include "log/guard_scan.h"
 #include "log/prepare.h"
 
 namespace klog {
@@ -15,15 +18,24 @@ constexpr std::uint64_t kMemoryCheckedFromBytes = 1U << 20U;
 constexpr std::uint64_t kFrameCopiesMax = 3;
 // Runs are asked so often while nobody waits for it; only then while everybody does.
 constexpr int kLookUpsOutsideMax = 3;
+// Steps that one batch's guards may take while nobody else can judge, and while it is judged: then
+// it is too late to look elsewhere. See RecentTopics::newest().
+constexpr std::size_t kGuardStepsMax = 8192;
+constexpr std::size_t kGuardStepsAtJudgeMax = 131'072;
+// The log is looked at so often before a guard is refused.
+constexpr int kGuardLooksMax = 4;
 
 void answer(WriteBatch::Prepared& prepared, WriteBatch& batch, WriteResult::Outcome outcome,
             const Error& error) {
     for (std::size_t i = 0; i < batch.results.size(); ++i) {
         WriteResult& result = batch.results[i];
         // What is wrong with a record itself stays what it was.
-        if (prepared.records[i].error && result.outcome == WriteResult::Outcome::refused) continue;
+        if (prepared.records[i].error && result.outcome == WriteResult::Outcome::refused &&
+            !batch.atomic) {
+            continue;
+        }
         if (result.outcome == WriteResult::Outcome::skipped &&
-            outcome == WriteResult::Outcome::refused && i > 0) {
+            outcome == WriteResult::Outcome::refused && i > 0 && !batch.atomic) {
             continue;
         }
         result = WriteResult{};
@@ -31,12 +43,24 @@ void answer(WriteBatch::Prepared& prepared, WriteBatch& batch, WriteResult::Outc
         result.error = error;
     }
     if (batch.stream && batch.stream->stop_on_error) batch.stream->stopped = true;
+    if (!batch.atomic) return;
+    batch.atomic->outcome = outcome;
+    batch.atomic->error = error;
+    batch.atomic->violations.clear();
+    batch.atomic->violations_left_out = 0;
 }
 
 void finish(std::unique_ptr<WriteBatch> batch) {
     auto done = std::move(batch->done);
     batch->prepared.reset();
+    batch->looked.reset();
     if (done) done(std::move(batch));
+}
+
+// A record that is none of the batch's own stands behind them.
+bool moves_consumers(const WriteBatch& batch) {
+    return batch.atomic && batch.atomic->outcome == WriteResult::Outcome::written &&
+           !batch.atomic->acks.empty();
 }
 
 Error no_relief() {
@@ -70,16 +94,24 @@ Pipeline::Pipeline(Env& env, const StoreOptions& options, Wal& wal, FileCatalog&
 std::vector<bool> Pipeline::known_in_memory(LogCore& log, WriteBatch& batch) const {
     Memtable& memtable = log.sequencer.memtable();
     batch.prepared->evictions = memtable.evictions;
-    std::vector<bool> known(batch.records.size(), false);
+    const WriteBatch::Prepared& prepared = *batch.prepared;
+    std::vector<bool> known(batch.records.size() + prepared.guards.size(), false);
+    for (const PreparedRecord& record : prepared.records) memtable.heads.prefetch(record.entity);
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
-        known[i] = batch.records[i].has_key &&
-                   memtable.heads.find(batch.prepared->records[i].entity) != nullptr;
+        known[i] =
+            batch.records[i].has_key && memtable.heads.find(prepared.records[i].entity) != nullptr;
+    }
+    for (std::size_t i = 0; i < prepared.guards.size(); ++i) {
+        const PreparedGuard& guard = prepared.guards[i];
+        known[batch.records.size() + i] =
+            guard.of_entity && memtable.heads.find(guard.record.entity) != nullptr;
     }
     return known;
 }
 
 std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
     std::vector<bool> in_memory;
+    if (!log.heads.known()) return log.heads.refusal();
     {
         MutexLock lock(mutex_);
         if (log.runs->runs() == 0) {
@@ -89,11 +121,9 @@ std::optional<Error> Pipeline::look_up_runs(LogCore& log, WriteBatch& batch) {
         }
         in_memory = known_in_memory(log, batch);
     }
-    Status found = klog::look_up(batch, *log.runs, in_memory);
+    Status found = log.looked_up(klog::look_up(batch, *log.runs, in_memory));
     if (found) return std::nullopt;
-    Error error = std::move(found).error();
-    error.hint = "start the daemon again: it makes its indexes anew from the log";
-    return error;
+    return std::move(found).error();
 }
 
 // Whether there is room for the frame that a large batch becomes, and for its growth, as long as
@@ -136,15 +166,47 @@ bool Pipeline::look_up_is_stale(const WriteBatch& batch) const {
            batch.prepared->evictions != log.sequencer.memtable().evictions;
 }
 
+bool Pipeline::look_in_memory(LogCore& log, WriteBatch& batch, std::size_t steps_max) {
+    if (!log.sequencer.watches_topics()) {
+        std::vector<const Group*> unfinished;
+        if (committing_ != nullptr) unfinished.push_back(committing_);
+        unfinished.push_back(open_.get());
+        log.sequencer.watch_topics(unfinished, wal_.hash_key(), env_.now());
+    }
+    return log.sequencer.look(*batch.looked, steps_max);
+}
+
+bool Pipeline::guards_in_memory(LogId log, WriteBatch& batch) {
+    compile_guards(batch);
+    if (!batch.looked) return true;
+    LogCore& core = *logs_[static_cast<std::size_t>(log)];
+    MutexLock lock(mutex_);
+    // While heads are made anew the batch is going to be refused.
+    return !core.heads.known() || look_in_memory(core, batch, kGuardStepsMax);
+}
+
+void Pipeline::look_at_guards(LogId log, WriteBatch& batch) {
+    LogCore& core = *logs_[static_cast<std::size_t>(log)];
+    for (int looks = 0; looks < kGuardLooksMax && !guards_in_memory(log, batch); ++looks) {
+        look_closer(*batch.looked, log, FrameSource(log, wal_, catalog_, core.tail),
+                    catalog_.segments(), wal_.hash_key(), core.tail.head());
+    }
+}
+
 void Pipeline::judge(std::unique_ptr<WriteBatch> batch) noexcept {
     LogCore& log = *logs_[static_cast<std::size_t>(batch->prepared->log)];
-    if (look_up_is_stale(*batch)) {
+    Status known = log.heads.check();
+    if (known && look_up_is_stale(*batch)) {
         const std::vector<bool> in_memory = known_in_memory(log, *batch);
-        if (Status found = klog::look_up(*batch, *log.runs, in_memory); !found) {
-            for (PreparedRecord& record : batch->prepared->records) {
-                if (!record.error) record.error = found.error();
-            }
+        known = log.looked_up(klog::look_up(*batch, *log.runs, in_memory));
+    }
+    // What it could not look at, the sequencer refuses.
+    if (known && batch->looked) (void)look_in_memory(log, *batch, kGuardStepsAtJudgeMax);
+    if (!known) {
+        for (PreparedRecord& record : batch->prepared->records) {
+            if (!record.error) record.error = known.error();
         }
+        if (!batch->prepared->error) batch->prepared->error = known.error();
     }
     log.sequencer.judge(*batch, *open_, env_.now());
     open_->batches.push_back(std::move(batch));
@@ -160,6 +222,7 @@ void Pipeline::append(LogId log, std::unique_ptr<WriteBatch> batch) {
         if (!with_state([&]() KLOG_NO_ANALYSIS { return look_up_is_stale(*batch); })) break;
         error = look_up_runs(core, *batch);
     }
+    if (!error && batch->looked && !batch->prepared->error) look_at_guards(log, *batch);
     if (!error) error = check_memory(*batch->prepared);
     const bool may_wait = !held_back_ || !relieve || relieve();
     bool leads = false;
@@ -203,16 +266,20 @@ void Pipeline::admit_waiting() {
 }
 
 void Pipeline::lead() noexcept {
-    do {
-        commit_one();
-    } while (hand_on());
+    for (bool more = true; more;) {
+        const LiveTail::Wakes wakes = commit_one();
+        more = hand_on();
+        // Last, since there may be ten thousand to wake.
+        for (const auto& cell : wakes) cell->run();
+    }
 }
 
 bool Pipeline::hand_on() {
     MutexLock lock(mutex_);
     if (!has_work()) {
         leading_ = false;
-        if (stopping_) changed_.notify_all();  // the writer has nothing to do
+        // The writer has nothing to do.
+        if (stopping_ || idle_waiters_ > 0) changed_.notify_all();
         return false;
     }
     if (writers_ == 0) return true;
@@ -242,13 +309,16 @@ void Pipeline::run_writer(std::stop_token stop) {
         }
         bool more = true;
         while (more) {
-            commit_one();
-            MutexLock lock(mutex_);
-            more = has_work();
-            if (!more) {
-                leading_ = false;
-                if (stopping_) changed_.notify_all();
+            const LiveTail::Wakes wakes = commit_one();
+            {
+                MutexLock lock(mutex_);
+                more = has_work();
+                if (!more) {
+                    leading_ = false;
+                    if (stopping_ || idle_waiters_ > 0) changed_.notify_all();
+                }
             }
+            for (const auto& cell : wakes) cell->run();
         }
     }
 }
@@ -256,46 +326,87 @@ void Pipeline::run_writer(std::stop_token stop) {
 CommitResult Pipeline::write(Group& group) {
     std::vector<Frame*> frames;
     for (GroupPart& part : group.parts) {
+        bool first = true;
+        Seq first_seq;
         for (FrameBuild& build : part.frames) {
             FrameHeader& header = build.frame->header;
+            if (first) first_seq = header.first_seq;
+            const bool last = !build.joined;
             header.type = FrameType::records;
-            header.flags = FrameHeader::kTxnFirst | FrameHeader::kTxnLast;
+            header.flags = static_cast<std::uint8_t>((first ? FrameHeader::kTxnFirst : 0U) |
+                                                     (last ? FrameHeader::kTxnLast : 0U));
             header.count = build.encoder.count();
-            header.txn_first_seq = header.first_seq.value;
+            header.txn_first_seq = first_seq.value;
             header.txn_count = header.count;
             frames.push_back(build.frame.get());
+            first = last;
         }
     }
     if (frames.empty()) return {};
     return wal_.commit(frames);
 }
 
-void Pipeline::publish(Group& group) {
-    std::vector<std::shared_ptr<WakeCell>> wakes;
+// What was written is in the frames as well, but here it need not be decoded.
+std::vector<RecordLabel> Pipeline::labels_of(const Group& group, LogId log) {
+    std::vector<RecordLabel> labels;
+    labels.reserve(group.parts[static_cast<std::size_t>(log)].records);
+    for (const auto& batch : group.batches) {
+        if (batch->prepared->log != log) continue;
+        for (std::size_t i = 0; i < batch->results.size(); ++i) {
+            if (batch->results[i].outcome != WriteResult::Outcome::written) continue;
+            const WriteRecord& record = batch->records[i];
+            labels.push_back(RecordLabel{record.topic, record.key, record.has_key,
+                                         record.topic.size() + record.value.size()});
+        }
+        if (moves_consumers(*batch)) {
+            constexpr std::size_t kAckBytes = 16;  // about
+            labels.push_back(
+                RecordLabel{kPositionsTopic, {}, false, kAckBytes * batch->atomic->acks.size()});
+        }
+    }
+    KLOG_ASSERT(labels.size() == group.parts[static_cast<std::size_t>(log)].records);
+    return labels;
+}
+
+// Returns whom to wake.
+LiveTail::Wakes Pipeline::publish(Group& group) {
+    // Which followers get what is found out while others may still add to the next group.
+    std::array<LiveTail::Matched, kLogs> matched;
+    for (LogCore* log : logs_) {
+        const auto number = static_cast<std::size_t>(log->id);
+        if (group.parts[number].records == 0) continue;
+        std::vector<std::shared_ptr<const Frame>> frames;
+        for (const FrameBuild& build : group.parts[number].frames) frames.push_back(build.frame);
+        std::vector<RecordLabel> labels;
+        if (log->tail.followed()) labels = labels_of(group, log->id);
+        matched[number] = log->tail.match(std::move(frames), std::move(labels));
+    }
+    LiveTail::Wakes wakes;
     {
         MutexLock lock(mutex_);
         durable_point_ = DurablePoint{wal_.end(), group.number};
+        committing_ = nullptr;
         for (LogCore* log : logs_) {
             GroupPart& part = group.parts[static_cast<std::size_t>(log->id)];
             if (part.records == 0) continue;
             log->sequencer.publish(group);
             log->settings_seq.store(log->sequencer.durable().settings_seq,
                                     std::memory_order_relaxed);
-            std::vector<std::shared_ptr<const Frame>> frames;
             for (const FrameBuild& build : part.frames) {
                 catalog_.add_frame(build.frame->header, build.last_time, build.entities);
-                frames.push_back(build.frame);
             }
-            auto more = log->tail.publish(frames, part.last_seq);
-            wakes.insert(wakes.end(), more.begin(), more.end());
+            auto& matches = matched[static_cast<std::size_t>(log->id)];
+            LiveTail::Wakes more = log->tail.publish(std::move(matches), part.last_seq);
+            std::move(more.begin(), more.end(), std::back_inserter(wakes));
         }
     }
-    for (const auto& cell : wakes) cell->run();
+    return wakes;
 }
 
 Pipeline::Batches Pipeline::give_up(Group& group, const CommitResult& result) noexcept {
     Batches batches = std::move(group.batches);
     MutexLock lock(mutex_);
+    committing_ = nullptr;
     // The open group was judged on top of this one.
     for (auto& batch : open_->batches) batches.push_back(std::move(batch));
     for (LogCore* log : logs_) {
@@ -321,12 +432,14 @@ Pipeline::Batches Pipeline::give_up(Group& group, const CommitResult& result) no
     return batches;
 }
 
-void Pipeline::commit_one() noexcept {
+// Returns whom to wake.
+LiveTail::Wakes Pipeline::commit_one() noexcept {
     std::unique_ptr<Group> group;
     {
         MutexLock lock(mutex_);
         admit_waiting();
         group = std::move(open_);
+        committing_ = group.get();
         open_ = std::make_unique<Group>();
         open_->number = group->number + 1;
         admit_waiting();
@@ -335,8 +448,9 @@ void Pipeline::commit_one() noexcept {
     last_commit_micros_ = env_.monotonic_micros();
     groups_.fetch_add(1, std::memory_order_relaxed);
     Batches batches;
+    LiveTail::Wakes wakes;
     if (result.outcome == CommitOutcome::durable) {
-        publish(*group);
+        wakes = publish(*group);
         batches = std::move(group->batches);
     } else {
         batches = give_up(*group, result);
@@ -345,6 +459,7 @@ void Pipeline::commit_one() noexcept {
     group.reset();
     for (auto& batch : batches) finish(std::move(batch));
     if (after_commit) after_commit();
+    return wakes;
 }
 
 Status Pipeline::mark_idle() {
@@ -403,6 +518,15 @@ void Pipeline::release() {
         released_ = true;
     }
     hold_back(Lagging::flusher, false);
+}
+
+void Pipeline::wait_until_idle() {
+    std::unique_lock lock(mutex_.native());
+    [&]() KLOG_NO_ANALYSIS {
+        ++idle_waiters_;
+        changed_.wait(lock, [this]() KLOG_NO_ANALYSIS { return !leading_; });
+        --idle_waiters_;
+    }();
 }
 
 void Pipeline::stop() {

@@ -27,6 +27,7 @@
 #include "klog/log.h"
 #include "log/file_catalog.h"
 #include "log/group.h"
+#include "log/live_tail.h"
 #include "log/log_core.h"
 #include "segment/wal.h"
 
@@ -40,11 +41,20 @@ public:
     // See Log::append.
     void append(LogId log, std::unique_ptr<WriteBatch> batch) KLOG_EXCLUDES(mutex_);
 
+    // See Log::look_at_guards; also where memory is enough.
+    void look_at_guards(LogId log, WriteBatch& batch) KLOG_EXCLUDES(mutex_);
+    // True: memory was enough to look at all guards over filters of this batch.
+    [[nodiscard]] bool guards_in_memory(LogId log, WriteBatch& batch) KLOG_EXCLUDES(mutex_);
+
     // Lends a thread; see Store::run_writer.
     void run_writer(std::stop_token stop) KLOG_EXCLUDES(mutex_);
 
     // An empty frame, if nothing is being written just now and the watermark lags behind.
     Status mark_idle() KLOG_EXCLUDES(mutex_);
+
+    // Returns once no group is unfinished. Precondition: batches are refused before they are
+    // judged; not called by who commits.
+    void wait_until_idle() KLOG_EXCLUDES(mutex_);
 
     // Nothing new is taken; returns when everything that was taken is answered.
     void stop() KLOG_EXCLUDES(mutex_);
@@ -81,6 +91,7 @@ public:
     // Called after each commit, outside locks, by the committing thread. Must be quick.
     std::function<void()> after_commit;
 
+    [[nodiscard]] Time now() const { return env_.now(); }
     [[nodiscard]] bool held_back() const { return held_back_; }
     [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t groups() const { return groups_.load(std::memory_order_relaxed); }
@@ -98,6 +109,8 @@ private:
     [[nodiscard]] bool look_up_is_stale(const WriteBatch& batch) const KLOG_REQUIRES(mutex_);
     [[nodiscard]] std::vector<bool> known_in_memory(LogCore& log, WriteBatch& batch) const
         KLOG_REQUIRES(mutex_);
+    [[nodiscard]] bool look_in_memory(LogCore& log, WriteBatch& batch, std::size_t steps_max)
+        KLOG_REQUIRES(mutex_);
     // These change what the log knows step by step: out of memory in between they end the process,
     // and the next start finds what was acknowledged, instead of going on with half a change.
     void judge(std::unique_ptr<WriteBatch> batch) noexcept KLOG_REQUIRES(mutex_);
@@ -109,9 +122,10 @@ private:
         KLOG_REQUIRES(mutex_);
 
     void lead() noexcept KLOG_EXCLUDES(mutex_);
-    void commit_one() noexcept KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] LiveTail::Wakes commit_one() noexcept KLOG_EXCLUDES(mutex_);
     [[nodiscard]] CommitResult write(Group& group);
-    void publish(Group& group) KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] static std::vector<RecordLabel> labels_of(const Group& group, LogId log);
+    [[nodiscard]] LiveTail::Wakes publish(Group& group) KLOG_EXCLUDES(mutex_);
     // Half of this would leave heads that nothing durable stands behind: out of memory within ends
     // the process, and the next start finds what was acknowledged.
     [[nodiscard]] Batches give_up(Group& group, const CommitResult& result) noexcept
@@ -130,12 +144,15 @@ private:
     mutable Mutex mutex_;
     std::condition_variable_any changed_;  // leadership, for the writer and stop()
     std::unique_ptr<Group> open_ KLOG_GUARDED_BY(mutex_);
+    // What is being written, until it is published or given up; null: nothing.
+    const Group* committing_ KLOG_GUARDED_BY(mutex_) = nullptr;
     std::deque<std::unique_ptr<WriteBatch>> waiting_ KLOG_GUARDED_BY(mutex_);
     std::size_t waiting_bytes_ KLOG_GUARDED_BY(mutex_) = 0;
     bool leading_ KLOG_GUARDED_BY(mutex_) = false;      // somebody commits, or is about to
     bool handed_over_ KLOG_GUARDED_BY(mutex_) = false;  // … and it is the writer
     int writers_ KLOG_GUARDED_BY(mutex_) = 0;
     bool stopping_ KLOG_GUARDED_BY(mutex_) = false;
+    int idle_waiters_ KLOG_GUARDED_BY(mutex_) = 0;
     std::atomic<bool> held_back_{false};                      // changes under mutex_
     std::uint8_t lagging_ KLOG_GUARDED_BY(mutex_) = 0;        // bits of Lagging
     std::uint8_t relief_failed_ KLOG_GUARDED_BY(mutex_) = 0;  // bits, too

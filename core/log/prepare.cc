@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "log/guards.h"
+#include "log/prepare_atomic.h"
 #include "segment/record_hash.h"
 #include "topic/topic.h"
 
@@ -34,7 +36,7 @@ std::optional<Error> bad_record(const WriteRecord& record, std::uint64_t value_b
     if (record.id.size() > Limits::kIdBytesMax) {
         return sized(Code::bad_record, "the id", record.id.size(), Limits::kIdBytesMax);
     }
-    if (record.value.size() > value_bytes_max) {
+    if (record.value.size() > value_bytes_max && !internal) {
         Error error =
             sized(Code::value_too_large, "the value", record.value.size(), value_bytes_max);
         error.hint = "klog daemon --value-bytes-max N raises the limit, up to 64 MiB";
@@ -55,6 +57,25 @@ std::optional<Error> bad_record(const WriteRecord& record, std::uint64_t value_b
         return Error{Code::bad_record, "this version writes plain records and tombstones only", {}};
     }
     return std::nullopt;
+}
+
+std::size_t bytes_of(const GuardLook& look) {
+    std::size_t bytes = sizeof(GuardLook);
+    if (!look.set) return bytes;
+    for (const auto filters : {look.set->filters(), look.set->not_filters()}) {
+        for (const Filter& filter : filters) {
+            bytes += filter.bytes();
+        }
+    }
+    return bytes;
+}
+
+// Guards over filters stand in WriteBatch::Looked in the order of their records.
+void number_guards(WriteBatch& batch) {
+    std::uint32_t next = 0;
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+        if (batch.records[i].guard != nullptr) batch.prepared->records[i].guard = next++;
+    }
 }
 
 }  // namespace
@@ -99,27 +120,40 @@ void prepare_batch(WriteBatch& batch, const HashKey& key, std::uint64_t value_by
                 write_digest(key, record.kind, record.encoding, record.topic, record.value);
         }
     }
+    compile_guards(batch);
+    if (batch.looked) {
+        number_guards(batch);
+        for (const GuardLook& look : batch.looked->guards) prepared.bytes += bytes_of(look);
+    }
+    if (batch.atomic) prepare_atomic(batch, key, value_bytes_max);
 }
 
 Status look_up(WriteBatch& batch, const RunSet& runs, const std::vector<bool>& head_in_memory) {
     WriteBatch::Prepared& prepared = *batch.prepared;
     prepared.runs_generation = runs.generation();
     std::vector<Hash128> hashes;
-    std::vector<std::size_t> owners;
+    std::vector<PreparedRecord*> askers;
+    const auto ask = [&](PreparedRecord& record, bool has_key, bool in_memory) {
+        record.head.reset();
+        record.known_id.reset();
+        if (record.error || !has_key || in_memory) return;
+        hashes.push_back(record.entity);
+        askers.push_back(&record);
+    };
     for (std::size_t i = 0; i < prepared.records.size(); ++i) {
-        prepared.records[i].head.reset();
-        prepared.records[i].known_id.reset();
-        if (prepared.records[i].error || !batch.records[i].has_key || head_in_memory[i]) continue;
-        hashes.push_back(prepared.records[i].entity);
-        owners.push_back(i);
+        ask(prepared.records[i], batch.records[i].has_key, head_in_memory[i]);
+    }
+    for (std::size_t i = 0; i < prepared.guards.size(); ++i) {
+        ask(prepared.guards[i].record, prepared.guards[i].of_entity,
+            head_in_memory[prepared.records.size() + i]);
     }
     std::vector<std::optional<HeadEntry>> heads(hashes.size());
     KLOG_TRY(runs.find_heads(hashes, heads));
-    for (std::size_t i = 0; i < owners.size(); ++i) prepared.records[owners[i]].head = heads[i];
+    for (std::size_t i = 0; i < askers.size(); ++i) askers[i]->head = heads[i];
 
     // An entity that never existed has no ids either.
     hashes.clear();
-    owners.clear();
+    std::vector<std::size_t> owners;
     for (std::size_t i = 0; i < prepared.records.size(); ++i) {
         const PreparedRecord& record = prepared.records[i];
         if (record.error || batch.records[i].id.empty()) continue;

@@ -2,11 +2,22 @@
 
 #include <algorithm>
 
-#include "base/coding.h"
 #include "index/entity_points.h"
+#include "log/expectation.h"
+#include "log/sequencer_call.h"
 #include "topic/topic.h"
 
 namespace klog {
+
+namespace {
+
+constexpr std::size_t kPrefetchRecords = 8;
+
+EntityState state_after(Kind kind) {
+    return kind == Kind::tombstone ? EntityState::deleted : EntityState::live;
+}
+
+}  // namespace
 
 FrameBuild::FrameBuild(LogId log, Seq first_seq, Time base_time)
     : frame(std::make_shared<Frame>()),
@@ -16,40 +27,6 @@ FrameBuild::FrameBuild(LogId log, Seq first_seq, Time base_time)
     frame->header.first_seq = first_seq;
     frame->header.base_time = base_time;
 }
-
-std::string encode_settings(const SettingsMap& settings) {
-    std::string out;
-    put_varint(out, settings.size());
-    for (const auto& [topic, value] : settings) {
-        put_bytes(out, topic);
-        put_bytes(out, value);
-    }
-    return out;
-}
-
-Result<SettingsMap> decode_settings(std::string_view value) {
-    ByteReader in(value);
-    SettingsMap settings;
-    for (std::uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
-        const std::string_view topic = in.bytes();
-        const std::string_view text = in.bytes();
-        if (in.ok()) settings.insert_or_assign(std::string(topic), std::string(text));
-    }
-    if (!in.ok() || in.left() != 0) {
-        return Error{Code::corrupt, "a settings checkpoint cannot be decoded", {}};
-    }
-    return settings;
-}
-
-// What one call of judge works on.
-struct Sequencer::Call {
-    WriteBatch& batch;
-    Group& group;
-    GroupPart& part;
-    Time now;
-    WriteStream* stream = nullptr;
-    SessionTable::Slot* session = nullptr;
-};
 
 Sequencer::Sequencer(LogId log, std::uint64_t session_seconds, PendingIndex& pending)
     : log_(log),
@@ -63,6 +40,8 @@ void Sequencer::judge(WriteBatch& batch, Group& group, Time now) {
               std::max(now, latest_.last_time),
               batch.stream.get(),
               nullptr};
+    stop_watching(call);
+    if (batch.atomic) return judge_atomic(call);
     if (call.stream != nullptr && !call.stream->session.empty()) {
         const auto& known = batch.prepared->known_session;
         call.session =
@@ -72,6 +51,11 @@ void Sequencer::judge(WriteBatch& batch, Group& group, Time now) {
         }
     }
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
+        if (i + kPrefetchRecords < batch.records.size()) {
+            const PreparedRecord& soon = batch.prepared->records[i + kPrefetchRecords];
+            memtable_.heads.prefetch(soon.entity);
+            memtable_.ids.prefetch(soon.id);
+        }
         WriteResult& result = batch.results[i];
         if (call.stream != nullptr && call.stream->stopped) {
             result.outcome = WriteResult::Outcome::skipped;
@@ -94,35 +78,11 @@ void refuse(WriteResult& result, Error error) {
     result.error = std::move(error);
 }
 
-bool holds(const Expect& expect, const HeadEntry& head) {
-    switch (expect.form) {
-        case Expect::Form::any:
-            return true;
-        case Expect::Form::version:
-            return head.version.value == expect.version;
-        case Expect::Form::absent:
-            return head.state == EntityState::absent || head.state == EntityState::deleted;
-        case Expect::Form::exists:
-            return head.state == EntityState::live || head.state == EntityState::closed;
-    }
-    return false;
-}
-
-std::string expectation(const Expect& expect) {
-    if (expect.form == Expect::Form::absent) return "no live record";
-    if (expect.form == Expect::Form::exists) return "a live record";
-    return "version " + std::to_string(expect.version);
-}
-
-Error conflict_error(const Expect& expect, const HeadEntry& head) {
-    std::string actual = "version " + std::to_string(head.version.value);
-    if (head.state == EntityState::absent) actual = "nothing";
-    if (head.state == EntityState::deleted) actual += " (deleted)";
-    return Error{Code::version_conflict, "expected " + expectation(expect) + ", found " + actual,
-                 "read the newest version and try again"};
-}
-
 }  // namespace
+
+HeadTable::Slot& Sequencer::entity_of(const PreparedRecord& prepared) {
+    return memtable_.heads.obtain(prepared.entity, prepared.head.value_or(HeadEntry{}));
+}
 
 bool Sequencer::known_line(Call& call, const WriteRecord& record, WriteResult& result) {
     if (call.session == nullptr || record.line == 0) return false;
@@ -162,7 +122,24 @@ bool Sequencer::known_id(const WriteRecord& record, const PreparedRecord& prepar
     return true;
 }
 
+// A step of a consumer: its record says what was judged.
+void Sequencer::judge_step(Call& call, std::size_t index) {
+    const PreparedRecord& prepared = call.batch.prepared->records[index];
+    WriteRecord& record = call.batch.records[index];
+    WriteResult& result = call.batch.results[index];
+    if (prepared.error) return refuse(result, *prepared.error);
+    ConsumerStep& step = call.batch.prepared->steps[index];
+    const Seq head = latest_.last_seq;
+    const Result<bool> judged =
+        consumers_.judge(step, Seq{head.value + 1}, head, call.now, call.part.consumers);
+    if (!judged) return refuse(result, judged.error());
+    if (!*judged) return;  // it holds already: `skipped`
+    record.value = step.value;
+    write(call, record, prepared, nullptr, result);
+}
+
 void Sequencer::judge_record(Call& call, std::size_t index) {
+    if (!call.batch.prepared->steps.empty()) return judge_step(call, index);
     const WriteRecord& record = call.batch.records[index];
     const PreparedRecord& prepared = call.batch.prepared->records[index];
     WriteResult& result = call.batch.results[index];
@@ -177,18 +154,26 @@ void Sequencer::judge_record(Call& call, std::size_t index) {
     }
     HeadTable::Slot* entity = nullptr;
     if (record.has_key) {
-        entity = &memtable_.heads.obtain(prepared.entity, prepared.head.value_or(HeadEntry{}));
-        const HeadEntry& head = entity->latest;
+        entity = &entity_of(prepared);
+        const HeadEntry head = entity->latest;
         if (head.state == EntityState::closed) {
-            refuse(result, Error{Code::closed, "the entity is closed", {}});
+            refuse(result, closed_error());
             return;
         }
         if (!holds(record.expect, head)) {
             refuse(result, conflict_error(record.expect, head));
             result.conflict = Conflict{record.expect, head.version, head.state, head.last_seq};
-            return;
         }
     }
+    if (prepared.guard != kNoGuard) {
+        std::optional<Violation> violation =
+            judge_guard(call, call.batch.looked->guards[prepared.guard]);
+        if (violation) {
+            result.guard_conflict = std::move(violation->guard);
+            if (!result.error) refuse(result, std::move(violation->error));
+        }
+    }
+    if (result.error) return;
     write(call, record, prepared, entity, result);
 }
 
@@ -213,46 +198,39 @@ void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecor
         view.session_line = record.line;
     }
     if (entity != nullptr) {
-        const bool first = entity->latest.version.value == 0;
-        view.version = Version{entity->latest.version.value + 1};
-        entity->latest =
-            HeadEntry{record.kind == Kind::tombstone ? EntityState::deleted : EntityState::live,
-                      view.version, view.seq};
-        entity->group = call.group.number;
+        const std::uint64_t before = HeadEntry(entity->latest).version.value;
+        view.version = Version{before + 1};
+        entity->write({state_after(record.kind), view.version, view.seq}, call.group.number);
         part.heads.emplace_back(entity, entity->latest);
-        if (first) part.new_keys.emplace_back(space_of(record.topic), record.key);
+        if (before == 0) part.new_keys.emplace_back(space_of(record.topic), record.key);
     }
     if (!record.id.empty()) {
         IdTable::Slot& slot = memtable_.ids.obtain(prepared.id, IdEntry{});
-        slot.latest = IdEntry{prepared.digest, view.seq, view.version, view.time};
-        slot.group = call.group.number;
+        slot.write(IdEntry{prepared.digest, view.seq, view.version, view.time}, call.group.number);
         part.ids.emplace_back(&slot, slot.latest);
     }
     if (view.session_line != 0) {
-        call.session->latest = SessionEntry{record.line, view.seq, view.version, view.time};
-        call.session->group = call.group.number;
+        call.session->write(SessionEntry{record.line, view.seq, view.version, view.time},
+                            call.group.number);
         if (!part.sessions.empty() && part.sessions.back().first == call.session) {
             part.sessions.back().second = call.session->latest;
         } else {
             part.sessions.emplace_back(call.session, call.session->latest);
         }
     }
-    if (record.kind == Kind::settings && record.topic != kCheckpointTopic) {
-        part.settings.emplace_back(record.topic, record.value);
-        part.settings_seq = view.seq.value;
-        latest_.settings_seq = view.seq.value;
-        call.group.sealed = true;  // what comes after is judged under the new settings
-    }
+    if (is_own(view)) write_own(part, call.group, view);
 
     const std::size_t bytes = encoded_bytes_max(view);
     if (part.frames.empty() || part.frames.back().frame->bytes.size() + bytes > kFrameBytesWanted) {
         // Where one was filled, the next one is likely to be: it need not be copied as it grows.
         const bool room = !part.frames.empty();
+        if (call.in_batch) part.frames.back().joined = true;
         part.frames.emplace_back(log_, view.seq, view.time);
         if (room) part.frames.back().frame->bytes.reserve(kFrameBytesWanted);
     }
     FrameBuild& frame = part.frames.back();
     frame.encoder.add(view);
+    call.in_batch = call.batch.atomic != nullptr;
     frame.last_time = view.time;
     if (entity != nullptr) frame.entities.push_back(entity_fingerprint(prepared.entity));
     call.group.bytes += bytes;
@@ -263,6 +241,7 @@ void Sequencer::write(Call& call, const WriteRecord& record, const PreparedRecor
     }
     if (part.last_count->records++ == 0) part.last_count->first_seq = view.seq;
     part.last_count->last_seq = view.seq;
+    if (recent_ && !is_reserved_topic(record.topic)) recent_->add(record.topic, view.seq);
     part.last_seq = view.seq;
     part.last_time = view.time;
     ++part.records;
@@ -279,19 +258,12 @@ namespace {
 
 template <class Touched>
 void publish_slots(const Touched& touched, std::uint64_t group) {
-    for (const auto& [slot, entry] : touched) {
-        slot->durable = entry;
-        slot->dirty = true;
-        if (slot->group == group) slot->group = 0;
-    }
+    for (const auto& [slot, entry] : touched) slot->publish(entry, group);
 }
 
 template <class Touched>
 void drop_slots(const Touched& touched) {
-    for (const auto& [slot, entry] : touched) {
-        slot->latest = slot->durable;
-        slot->group = 0;
-    }
+    for (const auto& [slot, entry] : touched) slot->drop();
 }
 
 }  // namespace
@@ -305,6 +277,9 @@ void Sequencer::publish(Group& group) {
     for (const auto& [space, key] : part.new_keys) pending_.add_key(space, key);
     for (const auto& [topic, count] : part.topics) pending_.add_topic(topic, count);
     for (const auto& [topic, value] : part.settings) apply_setting(topic, value);
+    consumers_.publish(part.consumers);
+    own_.add(part.own);
+    counters_.positions += part.own.positions;
     durable_.last_seq = part.last_seq;
     durable_.last_time = part.last_time;
     if (part.settings_seq != 0) durable_.settings_seq = part.settings_seq;
@@ -316,12 +291,14 @@ void Sequencer::drop(Group& group) {
     drop_slots(part.heads);
     drop_slots(part.ids);
     drop_slots(part.sessions);
+    consumers_.drop(part.consumers);
 }
 
-void Sequencer::reset_to_durable() { latest_ = durable_; }
-
-void Sequencer::apply_setting(std::string_view topic, std::string_view value) {
-    settings_.insert_or_assign(std::string(topic), std::string(value));
+void Sequencer::reset_to_durable() {
+    latest_ = durable_;
+    consumers_.dropped();
+    recent_.reset();
+    ++drops_;
 }
 
 void Sequencer::restore_position(const Position& position) {
@@ -329,14 +306,19 @@ void Sequencer::restore_position(const Position& position) {
     latest_ = position;
 }
 
-void Sequencer::replay(const RecordView& record, const HashKey& key, bool heads_known,
-                       bool listed) {
+void Sequencer::forget_heads() {
+    recent_.reset();
+    memtable_.forget();
+    durable_.last_seq = Seq{};
+    durable_.last_time = Time{};
+    latest_ = durable_;
+}
+
+Status Sequencer::replay(const RecordView& record, const HashKey& key, bool settings_known,
+                         bool listed) {
     durable_.last_seq = std::max(durable_.last_seq, record.seq);
     durable_.last_time = std::max(durable_.last_time, record.time);
-    if (record.kind == Kind::settings && record.topic != kCheckpointTopic) {
-        apply_setting(record.topic, record.value);
-        durable_.settings_seq = std::max(durable_.settings_seq, record.seq.value);
-    }
+    if (!settings_known && is_own(record)) KLOG_TRY(replay_own(record));
     latest_ = durable_;
     if (!listed) {
         if (record.has_key && record.version.value == 1) {
@@ -344,12 +326,9 @@ void Sequencer::replay(const RecordView& record, const HashKey& key, bool heads_
         }
         pending_.add_topic(record.topic, TopicCount{1, record.seq, record.seq});
     }
-    if (heads_known) return;
     if (record.has_key) {
-        const EntityState state =
-            record.kind == Kind::tombstone ? EntityState::deleted : EntityState::live;
         memtable_.heads.restore(entity_hash(key, space_of(record.topic), record.key),
-                                HeadEntry{state, record.version, record.seq});
+                                HeadEntry{state_after(record.kind), record.version, record.seq});
     }
     if (!record.id.empty()) {
         const Hash128 id = id_hash(key, record.topic, record.has_key, record.key, record.id);
@@ -362,6 +341,7 @@ void Sequencer::replay(const RecordView& record, const HashKey& key, bool heads_
             session_hash(key, record.session),
             SessionEntry{record.session_line, record.seq, record.version, record.time});
     }
+    return {};
 }
 
 }  // namespace klog

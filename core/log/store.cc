@@ -27,6 +27,7 @@ Status check_options(const StoreOptions& options) {
     KLOG_TRY(check_range("group_bytes_max", options.group_bytes_max, kSmallest, kGiB));
     KLOG_TRY(check_range("seal_bytes_min", options.seal_bytes_min, 4096, 1024 * kGiB));
     KLOG_TRY(check_range("merged_bytes_max", options.merged_bytes_max, kSmallest, kGiB));
+    KLOG_TRY(check_range("newest_bytes_max", options.newest_bytes_max, 128 * 1024, 64 * kGiB));
     KLOG_TRY(check_range("segment_cache_bytes", options.segment_cache_bytes, kSmallest, 64 * kGiB));
     KLOG_TRY(check_range("unsealed_bytes_max", options.unsealed_bytes_max, kSmallest, 1024 * kGiB));
     KLOG_TRY(check_range("read_only_heads_bytes_max", options.read_only_heads_bytes_max, kSmallest,
@@ -103,6 +104,11 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
     for (std::size_t i = 0; i < kLogs; ++i) {
         logs_[i] = std::make_unique<LogImpl>(*cores_[i], *wal_, catalog_, *pipeline_, *flusher_);
     }
+    rebuilder_ = std::make_unique<Rebuilder>(*wal_, catalog_, *pipeline_, *flusher_, cores);
+    for (LogCore* core : cores) {
+        core->heads.wake = [this] { wake_maintenance(); };
+        core->positions_wanted = [this] { wake_maintenance(); };
+    }
     sealer_ = std::make_unique<Sealer>(env_, options_, *wal_, catalog_, *segments_, *set_);
     wal_->on_file_closed([this](std::uint64_t wal_id) {
         catalog_.file_closed(wal_id);
@@ -112,7 +118,7 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
     pipeline_->relieve = [this] {
         if (!sealing_ && sealer_->seal_due()) static_cast<void>(seal_step({}));
         if (maintained_) return true;
-        static_cast<void>(maintain_files());
+        static_cast<void>(maintain_files({}));
         return false;
     };
 }
@@ -142,7 +148,8 @@ Status StoreImpl::seal_step(const std::stop_token& stop) {
 }
 
 bool StoreImpl::work_due() const {
-    return wal_->spares_wanted() || catalog_.missing() || flusher_->due();
+    return wal_->spares_wanted() || catalog_.missing() || flusher_->due() || rebuilder_->due() ||
+           flusher_->list_due();
 }
 
 void StoreImpl::after_commit() {
@@ -160,10 +167,13 @@ void StoreImpl::after_commit() {
     if (!maintained_) {
         // Nobody lent a thread: this one does what cannot wait. What fails is tried again at the
         // next commit, and its limit is memory: see Flusher::kHoldBackFactor.
-        if (work_due()) static_cast<void>(maintain_files());
+        if (work_due()) static_cast<void>(maintain_files({}));
         return;
     }
-    if (!first && !work_due()) return;
+    if (first || work_due()) wake_maintenance();
+}
+
+void StoreImpl::wake_maintenance() {
     {
         const std::lock_guard lock(wake_mutex_);
         woken_ = true;
@@ -175,32 +185,38 @@ void StoreImpl::run_writer(std::stop_token stop) {
     if (!options_.read_only) pipeline_->run_writer(std::move(stop));
 }
 
-Status StoreImpl::write_checkpoints() {
-    const std::lock_guard lock(checkpoints_mutex_);
-    for (std::size_t i = 0; i < kLogs; ++i) {
-        if (logs_[i]->settings_seq() <= checkpoints_[i]) continue;
-        KLOG_TRY_ASSIGN(const Seq seq, logs_[i]->write_checkpoint());
-        checkpoints_[i] = seq.value;
-        wal_->set_settings_checkpoint(cores_[i]->id, seq);
+Status StoreImpl::maintain_files(const std::stop_token& stop) {
+    // A flush may let batches go on, whose commit comes back to here on the same thread.
+    if (!maintenance_turn_.try_acquire()) return {};
+    const Turn turn(maintenance_turn_);
+    // Merging can wait for all the rest, so it looks at it again after each step.
+    for (bool more = true; more && !stop.stop_requested();) {
+        KLOG_TRY(wal_->prepare_spares());
+        // A closed file's heads go into a run, so that a start never reads that file again.
+        if (catalog_.missing() || flusher_->due()) KLOG_TRY(flusher_->write());
+        KLOG_TRY(catalog_.write_missing());
+        KLOG_TRY_ASSIGN(more, flusher_->merge_step());
     }
     return {};
 }
 
-Status StoreImpl::maintain_files() {
-    // A flush may let batches go on, whose commit comes back to here on the same thread.
-    if (!maintenance_turn_.try_acquire()) return {};
-    const Turn turn(maintenance_turn_);
-    KLOG_TRY(wal_->prepare_spares());
-    // A closed file's heads go into a run, so that a start never reads that file again.
-    if (catalog_.missing() || flusher_->due()) KLOG_TRY(flusher_->flush());
-    return catalog_.write_missing();
+// Listings that are made anew may take long, and writes go on meanwhile.
+Status StoreImpl::work(const std::stop_token& stop) {
+    KLOG_TRY(rebuilder_->run(stop));
+    KLOG_TRY(maintain_files(stop));
+    while (flusher_->list_due() && !stop.stop_requested()) {
+        KLOG_TRY(flusher_->list_step());
+        KLOG_TRY(maintain_files(stop));
+    }
+    return {};
 }
 
 Status StoreImpl::maintain() {
     if (options_.read_only) return {};
-    KLOG_TRY(maintain_files());
+    KLOG_TRY(work({}));
     while (sealer_->due()) KLOG_TRY(seal_step({}));
-    KLOG_TRY(write_checkpoints());
+    KLOG_TRY(write_positions(true));
+    KLOG_TRY(write_checkpoints(true));
     return unmarked_ ? mark_idle() : Status{};
 }
 
@@ -228,18 +244,23 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     }
     while (!stop.stop_requested()) {
         if (work_due()) {
-            const Status done = maintain_files();
+            const Status done = work(stop);
             failed = !done.ok();
             full = failed && done.error().code == Code::disk_full;
             pipeline_->relief(Pipeline::Lagging::flusher, failed);
             // A checkpoint that is held back would wait for this thread, which is to relieve it.
-            if (!failed && !pipeline_->held_back()) failed = !write_checkpoints().ok();
+            if (!failed && !pipeline_->held_back()) failed = !write_checkpoints(true).ok();
+        }
+        if (!pipeline_->held_back()) {
+            // Positions that could not be written wait by themselves before the next try.
+            if (write_positions(false)) failed = !write_checkpoints(false).ok() || failed;
         }
         const std::uint64_t idle = env_.monotonic_micros() - pipeline_->last_commit_micros();
         const std::uint64_t mark_after = options_.idle_mark_ms * 1000;
         if (options_.idle_mark_ms != 0 && unmarked_ && idle >= mark_after) {
             failed = !mark_idle().ok() || failed;
         }
+        const std::uint64_t positions = positions_wait_ms();
         std::unique_lock lock(wake_mutex_);
         const auto woken = [this] { return woken_; };
         if (failed) {
@@ -249,7 +270,9 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
             failed = full = false;
         } else if (unmarked_ && options_.idle_mark_ms != 0) {
             const std::uint64_t left = mark_after > idle ? (mark_after - idle) / 1000 + 1 : 1;
-            wake_.wait_for(lock, stop, milliseconds(left), woken);
+            wake_.wait_for(lock, stop, milliseconds(std::min(left, positions)), woken);
+        } else if (positions != ~0ULL) {
+            wake_.wait_for(lock, stop, milliseconds(positions), woken);
         } else {
             wake_.wait(lock, stop, woken);
         }
@@ -307,7 +330,11 @@ Status StoreImpl::close() {
     if (closed_.exchange(true) || options_.read_only) return {};
     // First, since nothing would answer a checkpoint that is held back.
     pipeline_->release();
-    const Status checkpointed = pipeline_->failed() ? Status{} : write_checkpoints();
+    Status checkpointed;
+    if (!pipeline_->failed()) {
+        checkpointed = write_positions(true);
+        if (checkpointed) checkpointed = write_checkpoints(true);
+    }
     pipeline_->stop();
     if (pipeline_->failed()) {
         return Error{Code::io, "a sync failed, so the stop is not a clean one", {}};
@@ -315,7 +342,7 @@ Status StoreImpl::close() {
     maintenance_turn_.acquire();
     const Turn turn(maintenance_turn_);
     // Indexes are disposable: without room for them the log is still closed cleanly.
-    const Status flushed = flusher_->flush();
+    const Status flushed = flusher_->write();
     Status indexed = catalog_.write_missing();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
@@ -323,6 +350,16 @@ Status StoreImpl::close() {
     KLOG_TRY(checkpointed);
     KLOG_TRY(flushed);
     return indexed;
+}
+
+std::vector<std::string> StoreImpl::take_notices() {
+    std::vector<std::string> notices = rebuilder_->take_notices();
+    for (const auto& core : cores_) {
+        for (std::string& notice : core->key_index->take_notices()) {
+            notices.push_back(std::move(notice));
+        }
+    }
+    return notices;
 }
 
 StoreStats StoreImpl::stats() const {
@@ -335,6 +372,7 @@ StoreStats StoreImpl::stats() const {
         for (const SegmentEntry& entry : log) stats.segment_bytes += entry.file_bytes;
     }
     stats.read_only = options_.read_only;
+    stats.rebuild = rebuilder_->stats();
     stats.holes = report_.holes.size();
     stats.unsealed_bytes = sealer_->lag_bytes();
     const PageCache::Stats cache = segments_->cache().stats();

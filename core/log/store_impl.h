@@ -16,6 +16,7 @@
 #include "log/log_core.h"
 #include "log/log_impl.h"
 #include "log/pipeline.h"
+#include "log/rebuilder.h"
 #include "log/sealer.h"
 #include "log/segment_catalog.h"
 #include "segment/segment_set.h"
@@ -50,6 +51,7 @@ public:
     Status maintain() override;
     Status close() override;
     StoreStats stats() const override;
+    std::vector<std::string> take_notices() override;
     const RecoveryReport& recovery() const override { return report_; }
 
 private:
@@ -59,13 +61,26 @@ private:
     Status open_indexes_read_only(LogCore& core);
     Status find_holes(const LogCore& core, const std::vector<WalDamage>& damages, bool end_lost,
                       Seq known_upto);
+    Status recover_settings_read_only(LogCore& core);
     Status recover_heads_read_only(LogCore& core, bool end_lost);
     [[nodiscard]] Seq end_of_damage(const LogCore& core, Seq seq) const;
     Status open_indexes(LogCore& core);
     Status recover_log(LogCore& core);
-    Status recover_settings(LogCore& core, const RunWatermark& watermark);
-    Status write_checkpoints();
-    Status maintain_files();
+    // Applies the checkpoint; returns the seq that it is as of. 0: there is none.
+    [[nodiscard]] Result<Seq> recover_checkpoint(LogCore& core, Seq checkpoint);
+    // upto: settings records up to here count.
+    Status recover_settings(LogCore& core, const RunWatermark& watermark, Seq upto);
+    // Where enough of klog's own records stand behind the newest checkpoint to make one worth it;
+    // thorough: where any does and one costs little.
+    Status write_checkpoints(bool thorough);
+    [[nodiscard]] bool checkpoint_due(std::size_t log, bool thorough) const;
+    // What acknowledgements memory alone has, where it is time for it; `all`: in any case.
+    Status write_positions(bool all);
+    // Until write_positions has something to do. ~0: nothing is there.
+    [[nodiscard]] std::uint64_t positions_wait_ms() const;
+    // What is due, all of it.
+    Status work(const std::stop_token& stop);
+    Status maintain_files(const std::stop_token& stop);
     // One step of sealing or merging.
     Status seal_step(const std::stop_token& stop);
     // Batches wait while more is unsealed than may be.
@@ -74,6 +89,7 @@ private:
     // True: something other than the idle mark is due.
     [[nodiscard]] bool work_due() const;
     void after_commit();
+    void wake_maintenance();
     [[nodiscard]] std::string index_dir(LogId log) const;
 
     std::unique_ptr<Env> guard_;  // of a read-only store: what env_ is then
@@ -86,11 +102,14 @@ private:
     const std::optional<std::array<std::uint64_t, 2>> clean_next_seqs_;
     std::mutex checkpoints_mutex_;              // held while checkpoints are written
     std::array<std::uint64_t, 2> checkpoints_;  // seq of the newest checkpoint record of each log
+    std::array<std::uint64_t, 2> checkpoint_bytes_{};  // what its consumers take
+    std::array<OwnRecords, 2> checkpoint_own_{};       // klog's own records when it was written
     std::unique_ptr<SegmentCatalog> segments_;
     FileCatalog catalog_;
     std::array<std::unique_ptr<LogCore>, kLogs> cores_;
     std::unique_ptr<Pipeline> pipeline_;
     std::unique_ptr<Flusher> flusher_;
+    std::unique_ptr<Rebuilder> rebuilder_;
     std::unique_ptr<Sealer> sealer_;
     std::array<std::unique_ptr<LogImpl>, kLogs> logs_;
 

@@ -185,20 +185,62 @@ Seq StoreImpl::end_of_damage(const LogCore& core, Seq seq) const {
     return std::max(seq, place ? place->last_seq : core.tail.head());
 }
 
-// Ids and sessions are for judging writes; settings are not read by anybody but writers.
+// Settings and consumers as far as they can be read: what is damaged is told, and passed over.
+Status StoreImpl::recover_settings_read_only(LogCore& core) {
+    const Seq last = core.tail.head();
+    const auto tell = [&](const Error& error) {
+        report_.notices.push_back("settings and consumers may be older than they were: " +
+                                  error.message);
+    };
+    Seq after;
+    const Seq checkpoint{checkpoints_[static_cast<std::size_t>(core.id)]};
+    if (checkpoint != Seq{} && checkpoint <= last) {
+        const Result<Seq> as_of = recover_checkpoint(core, checkpoint);
+        if (as_of) {
+            after = *as_of;
+        } else if (is_damage(as_of.error())) {
+            tell(as_of.error());
+            core.sequencer.consumers().clear();
+        } else {
+            return as_of.error();
+        }
+    }
+    const std::vector<std::string> own = {"$klog/>"};
+    KLOG_TRY_ASSIGN(const FilterSet filter, FilterSet::parse(own, {}));
+    const auto visit = [&](const RecordView& record) {
+        after = record.seq;
+        return core.sequencer.replay_own(record);
+    };
+    // Where it is damaged is known only to who reads every record.
+    for (const FilterSet* wanted = &filter; after < last;) {
+        FrameSource source(core.id, *wal_, catalog_, core.tail);
+        Status read = for_each_record(source, after, last, wanted, visit);
+        if (read.ok()) return {};
+        if (!is_damage(read.error())) return read;
+        if (wanted == nullptr) {
+            tell(read.error());
+            after = end_of_damage(core, Seq{after.value + 1});
+        }
+        wanted = wanted == nullptr ? &filter : nullptr;
+    }
+    return {};
+}
+
+// Ids and sessions are for judging writes.
 Status StoreImpl::recover_heads_read_only(LogCore& core, bool end_lost) {
     const RunWatermark watermark = core.runs->watermark();
     const Seq last = core.tail.head();
     Memtable& memtable = core.sequencer.memtable();
     core.sequencer.restore_position(
         {watermark.covered_upto, watermark.last_time, watermark.settings_seq});
+    KLOG_TRY(recover_settings_read_only(core));
     std::uint64_t replayed = 0;
     bool too_many = false;
     Seq after = watermark.covered_upto;
     while (after < last) {
         FrameSource source(core.id, *wal_, catalog_, core.tail);
         const auto visit = [&](const RecordView& record) -> Status {
-            core.sequencer.replay(record, wal_->hash_key(), false, true);
+            KLOG_TRY(core.sequencer.replay(record, wal_->hash_key(), true, true));
             after = record.seq;
             if (++replayed % kReplayStepRecords != 0) return {};
             memtable.forget_ids();

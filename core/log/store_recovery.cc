@@ -61,8 +61,14 @@ Status StoreImpl::open_indexes(LogCore& core) {
     // Opening SQLite costs a start more than all the rest, so an index that is not there is made
     // at its first use.
     KLOG_TRY_ASSIGN(const bool there, path == ":memory:" ? Result<bool>(false) : env_.exists(path));
+    const auto far_behind = [&](Seq listed) {
+        const Seq covered = watermark.covered_upto;
+        return covered.value - std::min(listed, covered).value > options_.rebuild_later_records;
+    };
+    core.list_wanted = far_behind(Seq{});
     if (!there) return {};
     KLOG_TRY_ASSIGN(const Seq listed, core.key_index->watermark());
+    core.list_wanted = far_behind(listed);
     for (std::string& notice : core.key_index->take_notices()) {
         report_.notices.push_back(std::move(notice));
     }
@@ -71,51 +77,68 @@ Status StoreImpl::open_indexes(LogCore& core) {
     return {};
 }
 
-Status StoreImpl::recover_settings(LogCore& core, const RunWatermark& watermark) {
-    const Seq checkpoint{checkpoints_[static_cast<std::size_t>(core.id)]};
+// The checkpoint's records lead from the last one to the first, and all are as of the same seq.
+Result<Seq> StoreImpl::recover_checkpoint(LogCore& core, Seq checkpoint) {
     FrameSource source(core.id, *wal_, catalog_, core.tail);
-    SettingsMap settings;
-    std::uint64_t settings_seq = 0;
-    const auto visit = [&](const RecordView& record) -> Status {
-        if (record.kind != Kind::settings) return {};
-        if (record.topic == kCheckpointTopic) {
-            KLOG_TRY_ASSIGN(settings, decode_settings(record.value));
-        } else {
-            settings.insert_or_assign(std::string(record.topic), std::string(record.value));
+    Seq as_of;
+    for (Seq at = checkpoint; at != Seq{};) {
+        std::optional<CheckpointRecord> held;
+        const auto visit = [&](const RecordView& record) -> Status {
+            if (record.topic != kCheckpointTopic) return {};
+            KLOG_TRY_ASSIGN(held, decode_checkpoint(record.value, record.seq));
+            return {};
+        };
+        KLOG_TRY(for_each_record(source, Seq{at.value - 1}, at, nullptr, visit));
+        if (!held) {
+            return Error{Code::corrupt,
+                         "seq " + std::to_string(at.value) +
+                             ", which should be a checkpoint of settings, is something else",
+                         "restore wal/ and seg/ from the same copy"};
         }
-        settings_seq = record.seq.value;
-        return {};
-    };
+        as_of = held->as_of;
+        at = held->previous;
+        checkpoint_bytes_[static_cast<std::size_t>(core.id)] += held->consumers.size();
+        KLOG_TRY(core.sequencer.restore_checkpoint(*std::move(held)));
+    }
+    return as_of;
+}
+
+Status StoreImpl::recover_settings(LogCore& core, const RunWatermark& watermark, Seq upto) {
+    const Seq checkpoint{checkpoints_[static_cast<std::size_t>(core.id)]};
     if (checkpoint > core.tail.head()) {
-        return lost("a WAL header", checkpoint, core.tail.head());
+        return lost("a WAL header or the clean marker", checkpoint, core.tail.head());
     }
-    if (checkpoint != Seq{}) {
-        KLOG_TRY(for_each_record(source, Seq{checkpoint.value - 1}, checkpoint, nullptr, visit));
-    }
-    if (watermark.settings_seq > checkpoint.value) {
-        const std::vector<std::string> own = {"$klog/>"};
-        KLOG_TRY_ASSIGN(const FilterSet filter, FilterSet::parse(own, {}));
-        KLOG_TRY(for_each_record(source, checkpoint, watermark.covered_upto, &filter, visit));
-    }
-    core.sequencer.restore_settings(std::move(settings));
-    core.sequencer.restore_position({watermark.covered_upto, watermark.last_time,
-                                     std::max(settings_seq, watermark.settings_seq)});
-    return {};
+    KLOG_TRY_ASSIGN(const Seq as_of, recover_checkpoint(core, checkpoint));
+    core.sequencer.restore_position({watermark.covered_upto, watermark.last_time, as_of.value});
+    core.sequencer.restore_own(watermark.settings_seq, as_of);
+    if (upto <= watermark.covered_upto && watermark.settings_seq <= as_of.value) return {};
+    FrameSource source(core.id, *wal_, catalog_, core.tail);
+    const std::vector<std::string> own = {"$klog/>"};
+    KLOG_TRY_ASSIGN(const FilterSet filter, FilterSet::parse(own, {}));
+    return for_each_record(source, as_of, upto, &filter, [&](const RecordView& record) {
+        return core.sequencer.replay_own(record);
+    });
 }
 
 Status StoreImpl::recover_log(LogCore& core) {
     const RunWatermark watermark = core.runs->watermark();
-    KLOG_TRY(recover_settings(core, watermark));
-    const Seq listed{core.pending_after.load()};
     const Seq last = core.tail.head();
+    const bool later = last.value - watermark.covered_upto.value > options_.rebuild_later_records;
+    KLOG_TRY(recover_settings(core, watermark, later ? last : watermark.covered_upto));
+    if (later) {
+        core.settings_seq.store(core.sequencer.durable().settings_seq);
+        rebuilder_->begin(core, watermark.covered_upto);
+        return {};
+    }
+    const Seq listed{core.pending_after.load()};
     FrameSource source(core.id, *wal_, catalog_, core.tail);
     std::uint64_t replayed = 0;
-    KLOG_TRY(for_each_record(
-        source, watermark.covered_upto, last, nullptr, [&](const RecordView& record) -> Status {
-            core.sequencer.replay(record, wal_->hash_key(), false, record.seq <= listed);
-            if (++replayed % kReplayStepRecords == 0 && flusher_->due()) return flusher_->flush();
-            return {};
-        }));
+    const auto visit = [&](const RecordView& record) -> Status {
+        KLOG_TRY(core.sequencer.replay(record, wal_->hash_key(), false, record.seq <= listed));
+        if (++replayed % kReplayStepRecords == 0 && flusher_->due()) return flusher_->flush();
+        return {};
+    };
+    KLOG_TRY(for_each_record(source, watermark.covered_upto, last, nullptr, visit));
     report_.records_replayed += replayed;
     const Sequencer::Position& durable = core.sequencer.durable();
     if (durable.last_seq != last) return lost("a file index", last, durable.last_seq);

@@ -8,6 +8,7 @@
 #include "index/index_verify.h"
 #include "index/run_format.h"
 #include "log/verify_heads.h"
+#include "log/verify_keys.h"
 #include "log/verify_names.h"
 #include "log/verify_segments.h"
 #include "log/verify_versions.h"
@@ -68,6 +69,7 @@ private:
     void check_marker_place(const std::optional<WalFileState>& newest);
     void check_claims(const WalVerifier& verifier);
     void check_heads();
+    void check_keys(const HashKey& key);
     void tell_left_out();
     void check_missing(const ListedFile& next, std::uint64_t& expected);
 
@@ -392,6 +394,7 @@ void Verification::check_wal(const FileList& list) {
     check_marker_place(verifier.newest());
     check_claims(verifier);
     if (options_.deep) check_heads();
+    if (options_.deep && verifier.newest()) check_keys(verifier.newest()->info.header.hash_key);
 }
 
 // Names sort as numbers. A file that a rotation renamed while we listed is there all the same.
@@ -469,6 +472,21 @@ void Verification::check_heads() {
         report_damage(claim.name, FileKind::run, std::move(error));
     }
     tell_left_out();
+}
+
+// A daemon goes on listing keys in it while the log is read, so beside one it cannot be compared.
+void Verification::check_keys(const HashKey& key) {
+    if (options_.live || versions_.overflowed()) return;
+    for (const Claim& claim : claims_) {
+        if (claim.number != 0 || !versions_.whole(claim.log)) continue;
+        if (claim.upto > versions_.last_seq(claim.log)) continue;  // that has been said
+        const Status checked =
+            verify_keys(env_, path_of(claim.name), claim.log, key, claim.upto, versions_);
+        if (checked.ok() || checked.error().code == Code::not_found) continue;
+        Error error = checked.error();
+        if (error.code == Code::corrupt) error.hint = kRebuilt;
+        report_damage(claim.name, FileKind::key_index, std::move(error));
+    }
 }
 
 void Verification::tell_left_out() {

@@ -7,6 +7,11 @@ std::string_view WriteBatch::keep(std::string bytes) {
     return *kept_.back();
 }
 
+const FilterGuard* WriteBatch::keep(FilterGuard guard) {
+    if (!guards_) guards_ = std::make_unique<std::deque<FilterGuard>>();
+    return &guards_->emplace_back(std::move(guard));
+}
+
 void WriteBatch::keep_alive(std::shared_ptr<const void> owner) {
     owners_.push_back(std::move(owner));
 }

@@ -24,6 +24,7 @@ std::string encode_clean_marker(const CleanMarker& marker) {
     put_fixed(out, std::uint32_t{0});
     for (const std::uint64_t seq : marker.next_seqs) put_fixed(out, seq);
     put_fixed(out, marker.manifest_number);
+    for (const std::uint64_t seq : marker.settings_checkpoint) put_fixed(out, seq);
     out.resize(kCrcAt);
     put_fixed(out, crc32c(out));
     return out;
@@ -50,6 +51,7 @@ Result<CleanMarker> decode_clean_marker(std::string_view bytes, const std::strin
     in.fixed<std::uint32_t>();
     for (std::uint64_t& seq : marker.next_seqs) seq = in.fixed<std::uint64_t>();
     marker.manifest_number = in.fixed<std::uint64_t>();
+    for (std::uint64_t& seq : marker.settings_checkpoint) seq = in.fixed<std::uint64_t>();
     return marker;
 }
 

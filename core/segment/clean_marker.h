@@ -20,7 +20,9 @@ struct CleanMarker {
     std::uint64_t end = 0;
     std::uint32_t chain = 0;  // header_crc of the last frame
     std::array<std::uint64_t, 2> next_seqs{};
-    std::uint64_t manifest_number = 0;  // reserved: 0
+    std::uint64_t manifest_number = 0;  // 0: nothing was ever sealed
+    // The newest checkpoint of each log; the file's header may name an older one. 0: none.
+    std::array<std::uint64_t, 2> settings_checkpoint{};
 };
 
 inline constexpr std::size_t kCleanMarkerBytes = 128;

@@ -32,12 +32,9 @@ TopicRange range_of_prefix(std::string prefix) {
 }
 
 TopicRange range_of(const Filter& filter) {
-    const bool one =
-        !filter.rest() &&
-        std::all_of(filter.segments().begin(), filter.segments().end(), [](const auto& segment) {
-            return segment.kind == Filter::Segment::Kind::literal;
-        });
     std::string prefix = filter.literal_prefix();
+    // It matches one topic alone where all of it is literal.
+    const bool one = !filter.rest() && prefix == filter.text();
     if (!one) return range_of_prefix(std::move(prefix));
     return {prefix, prefix + '\0', false};
 }

@@ -11,6 +11,8 @@ namespace klog {
 namespace {
 
 constexpr std::size_t kSpares = 2;
+// So many are kept where files of the log become spares: the next ones are not filled then.
+constexpr std::size_t kSparesMax = 3;
 constexpr std::uint64_t kGrowth = 8;  // a full file is followed by one that is this much longer
 // Frames of a group are gathered into writes of about this size.
 constexpr std::size_t kGatherBytes = 4U << 20U;
@@ -235,6 +237,7 @@ Status WalImpl::close(const std::array<std::uint64_t, 2>& next_seqs,
         marker.wal_id = state.info.header.wal_id;
         marker.end = state.info.end;
         marker.chain = state.end_chain;
+        marker.settings_checkpoint = settings_checkpoint_;
     }
     const std::string temporary = wal_dir_ + "/" + kCleanMarkerTemporaryName;
     KLOG_TRY_ASSIGN(const bool left_over, env_.exists(temporary));
@@ -261,29 +264,44 @@ Status WalImpl::forget_sealed(const SealedUpto& sealed) {
                          "otherwise",
                      "keep a copy of the directory and report this"};
     }
-    for (auto file = files_.begin(); file != behind; ++file) unremoved_.push_back(file->info.path);
+    for (auto file = files_.begin(); file != behind; ++file) {
+        unremoved_.push_back({file->info.path, file->info.end, std::move(file->users)});
+    }
     files_.erase(files_.begin(), behind);
     return {};
 }
 
+// Room that is there already need not be filled with zeros, which is as much to write as the log
+// itself. Not while somebody may still read the file: nobody else comes to know it any more, so
+// that a look is enough. What it holds is of another salt than the frames to come.
+//
 // Removing a file of 64 MiB takes 10 to 80 ms on ext4. The commits beside it were not slower than
 // the disk's syncs vary by themselves; cutting the file piece by piece first made no difference,
 // and would take it away from readers that have it open.
+Status WalImpl::remove_or_reuse(const Dropped& dropped) {
+    const std::uint64_t aim = spare_bytes_aim_;
+    const bool reuse = dropped.bytes > aim / 2 && dropped.users.use_count() == 1 &&
+                       !growing_is_vain_ && spares_.count(aim) < kSparesMax;
+    if (!reuse) return env_.remove(dropped.path);
+    return spares_.adopt(dropped.path, dropped.bytes, aim);
+}
+
 Status WalImpl::drop_sealed(const SealedUpto& sealed) {
     KLOG_TRY(forget_sealed(sealed));
-    std::vector<std::string> paths;
+    std::vector<Dropped> files;
     {
         const MutexLock lock(mutex_);
-        paths.swap(unremoved_);
+        files.swap(unremoved_);
     }
-    if (paths.empty()) return {};
+    if (files.empty()) return {};
     Status result;
-    for (std::string& path : paths) {
-        Status removed = env_.remove(path);
+    for (Dropped& file : files) {
+        Status removed = remove_or_reuse(file);
         if (removed.ok() || removed.error().code == Code::not_found) continue;
         {
             const MutexLock lock(mutex_);
-            unremoved_.push_back(std::move(path));
+            file.bytes = 0;
+            unremoved_.push_back(std::move(file));
         }
         if (result.ok()) result = std::move(removed);
     }

@@ -3,7 +3,7 @@
 // The Wal knows frames and files, not versions or keys. It decides what a crash left (see
 // wal_recovery.h), where a frame lies, when it is synced, and when a file is full.
 //
-// Names: wal/<20 digits of wal_id>.wal, wal/spare-<n> (zero-filled, of no meaning), wal/clean.
+// Names: wal/<20 digits of wal_id>.wal, wal/spare-<n> (of no meaning), wal/clean.
 //
 // Threads: commit(), mark_idle() and close() come from one thread at a time (the caller
 // serialises them). prepare_spares() may run beside them on another thread, and drop_sealed() on a
@@ -122,19 +122,20 @@ public:
     virtual Status close(const std::array<std::uint64_t, 2>& next_seqs,
                          std::uint64_t manifest_number) = 0;
 
-    // Forgets the closed files up to sealed.wal_id and removes them. Precondition: an edit of the
-    // set of segments that says so is durable. A reader that has one open goes on; open_file() says
-    // not_found. What cannot be removed is tried again at the next call, and at the next open.
-    // Errors: io (all the same they are forgotten); bug (file sealed.wal_id is not closed, or ends
-    // otherwise: nothing was done).
+    // Forgets the closed files up to sealed.wal_id and removes them; some become spares.
+    // Precondition: an edit of the set of segments that says so is durable. A reader that has one
+    // open goes on; open_file() says not_found. What cannot be removed is tried again at the next
+    // call, and at the next open. Errors: io (all the same they are forgotten); bug (file
+    // sealed.wal_id is not closed, or ends otherwise: nothing was done).
     virtual Status drop_sealed(const SealedUpto& sealed) = 0;
 
-    // Zero-fills spare files until two exist beside the live file; paced. Cheap if they do.
+    // Makes spare files, filled with zeros, until two exist beside the live file; paced. Cheap if
+    // they do.
     // disk_full is no failure of the store: tried again at the next call.
     virtual Status prepare_spares() = 0;
     [[nodiscard]] virtual bool spares_wanted() const = 0;
 
-    // Used for the settings_checkpoint of the next file's header.
+    // Named by the next file's header, and by the marker of an orderly stop.
     virtual void set_settings_checkpoint(LogId log, Seq seq) = 0;
 
     // Called on the committing thread when a file was closed, with its wal_id. Must be quick.
@@ -156,7 +157,8 @@ struct Wal::Opened {
     RecoveryReport report;  // without records_replayed
     // From the clean marker, if it is sound and counts: the next seq of each log.
     std::optional<std::array<std::uint64_t, 2>> clean_next_seqs;
-    // settings_checkpoint of the newest header.
+    // The newest checkpoint of each log, by LogId, as the newest header or the marker of an orderly
+    // stop names it; 0: none.
     std::array<std::uint64_t, 2> settings_checkpoint{};
     bool created = false;  // the store is new
     // Read-only:

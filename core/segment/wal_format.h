@@ -86,6 +86,7 @@ struct FrameHeader {
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 128;
+inline constexpr std::size_t kFrameSaltAt = 64;  // in a frame's header
 
 // The checksum in an encoded file header: where the chain of its frames begins.
 // Needs kWalFileHeaderBytes.

@@ -56,7 +56,14 @@ private:
     Status take_up(WalJudgement& judgement);
     Status cut_void_bytes(WalJudgement& judgement);
     void remove_void_files(WalJudgement& judgement);
+    // A file of which all is sealed, or that lies before one of which it is.
+    struct Dropped {
+        std::string path;
+        std::uint64_t bytes = 0;  // 0: it is not to become a spare
+        std::shared_ptr<const int> users;
+    };
     Status forget_sealed(const SealedUpto& sealed);
+    Status remove_or_reuse(const Dropped& dropped);
 
     // Builds the next file of the log in a spare and makes it the live one. Precondition: there
     // is a spare that is long enough.
@@ -109,7 +116,7 @@ private:
 
     mutable Mutex mutex_;
     std::vector<WalFileState> files_ KLOG_GUARDED_BY(mutex_);
-    std::vector<std::string> unremoved_ KLOG_GUARDED_BY(mutex_);  // paths of sealed files
+    std::vector<Dropped> unremoved_ KLOG_GUARDED_BY(mutex_);
     std::uint64_t capacity_shown_ KLOG_GUARDED_BY(mutex_) = 0;
     std::array<std::uint64_t, 2> settings_checkpoint_ KLOG_GUARDED_BY(mutex_){};
 };

@@ -43,7 +43,7 @@ Result<Wal::Opened> WalImpl::open_judged(WalJudgement judgement, std::unique_ptr
     if (opened.created) {
         KLOG_TRY(make_store());
     } else {
-        opened.settings_checkpoint = judgement.files.back().info.header.settings_checkpoint;
+        opened.settings_checkpoint = judgement.settings_checkpoint();
         if (judgement.marker) opened.clean_next_seqs = judgement.marker->next_seqs;
         KLOG_TRY(take_up(judgement));
     }
@@ -74,7 +74,7 @@ Status WalImpl::take_up(WalJudgement& judgement) {
     {
         const MutexLock lock(mutex_);
         files_ = judgement.files;
-        settings_checkpoint_ = newest.settings_checkpoint;
+        settings_checkpoint_ = judgement.settings_checkpoint();
     }
     Carried carried;
     if (judgement.carry_end > last.info.end) {
@@ -115,7 +115,7 @@ void WalImpl::remove_void_files(WalJudgement& judgement) {
         judgement.report.notices.push_back("all of it is sealed, but it cannot be removed: " +
                                            removed.error().message);
         const MutexLock lock(mutex_);
-        unremoved_.push_back(path);
+        unremoved_.push_back({path, 0, nullptr});
     }
 }
 
@@ -230,9 +230,11 @@ Status WalImpl::start_file(const Carried& carried) {
     mark_wanted_ = false;
     growing_is_vain_ = false;
     std::uint64_t old_end = 0;
+    std::shared_ptr<const int> cutting;  // meanwhile it becomes no spare
     {
         const MutexLock lock(mutex_);
         if (!files_.empty()) {
+            cutting = files_.back().users;
             files_.back().info.closed = true;
             old_end = files_.back().info.end;
         }

@@ -126,6 +126,9 @@ Result<Wal::Opened> open_salvaged(Env& env, const std::string& wal_dir, const Se
     opened.end_lost = found.end_lost;
     if (found.marker) opened.clean_next_seqs = found.marker->next_seqs;
     files = std::move(found.files);
+    if (!files.empty()) {
+        opened.settings_checkpoint = files.back().info.header.settings_checkpoint;
+    }
     if (!files.empty() && !files.back().info.closed) {
         KLOG_TRY(sync_tail(env, files.back().info.path));
     }
@@ -146,6 +149,7 @@ Result<Wal::Opened> open_wal_read_only(Env& env, const WalOptions& options,
     if (damaged) {
         KLOG_TRY_ASSIGN(opened, open_salvaged(env, wal_dir, set, judged.error(), files));
     } else if (judged.ok()) {
+        opened.settings_checkpoint = judged->settings_checkpoint();
         files = std::move(judged->files);
         take_tail(env, *judged, files, opened);
         if (judged->marker) opened.clean_next_seqs = judged->marker->next_seqs;
@@ -156,9 +160,6 @@ Result<Wal::Opened> open_wal_read_only(Env& env, const WalOptions& options,
     if (files.empty() && set.number == 0) {
         return Error{Code::no_input, options.dir + " holds no log",
                      "name the directory of one: --data-dir D"};
-    }
-    if (!files.empty()) {
-        opened.settings_checkpoint = files.back().info.header.settings_checkpoint;
     }
     opened.wal = std::make_unique<ReadOnlyWal>(env, wal_dir, std::move(files), set);
     return opened;

@@ -16,6 +16,8 @@ struct WalFileState {
     WalFileInfo info;
     std::uint32_t header_crc = 0;  // where the chain begins
     std::uint32_t end_chain = 0;   // header_crc of the last frame before info.end
+    // Shared by all who may read the file by what they know of it: readers hold a copy of this.
+    std::shared_ptr<const int> users = std::make_shared<const int>(0);
 };
 
 // Reads [from_offset, state.info.end). from_offset is where a frame begins, or the end.

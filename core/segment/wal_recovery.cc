@@ -120,6 +120,7 @@ public:
     }
 
     Status run(const File& file, std::uint64_t size) {
+        size_ = size;
         std::string buffer;
         for (std::uint64_t at = kWalFileHeaderBytes; at < size; at += kScanBytes) {
             // The headers that begin in this part may reach into the next one.
@@ -139,23 +140,23 @@ public:
         if (boundaries_.empty() || boundaries_.front().offset != watermark_) return {};
         return boundaries_.front();
     }
-    // Behind the last byte that is not zero.
+    // Behind the last frame, whole or torn, of which this file's salt is there: what else stands in
+    // a file may be left from an earlier use of its room.
     [[nodiscard]] std::uint64_t used() const { return used_; }
 
 private:
     void look_at(std::string_view part, std::uint64_t part_at) {
         const std::size_t stop = std::min<std::size_t>(part.size(), kScanBytes);
-        for (std::size_t i = 0; i < stop; i += kFrameAlignment) {
-            if (part.size() - i < kFrameAlignment) {
-                used_ = std::max(used_, part_at + part.size());
-                return;
-            }
-            if (load_fixed<std::uint64_t>(part.data() + i) == 0) continue;
-            used_ = part_at + i + kFrameAlignment;
-            if (auto frame = decode_frame_header(part.substr(i), header_.salt, header_.wal_id,
-                                                 part_at + i)) {
-                take(*frame);
-            }
+        for (std::size_t i = 0; i < stop && part.size() - i >= kFrameHeaderBytes;
+             i += kFrameAlignment) {
+            if (load_fixed<std::uint64_t>(part.data() + i + kFrameSaltAt) != header_.salt) continue;
+            const std::uint64_t at = part_at + i;
+            used_ = std::max(used_, at + kFrameHeaderBytes);
+            const auto frame =
+                decode_frame_header(part.substr(i), header_.salt, header_.wal_id, at);
+            if (!frame) continue;
+            used_ = std::max(used_, std::min(at + frame->total_bytes(), size_));
+            take(*frame);
         }
     }
 
@@ -178,6 +179,7 @@ private:
     std::uint64_t watermark_;
     Boundary on_chain_;
     std::deque<Boundary> boundaries_;  // on the chain, at or above the watermark
+    std::uint64_t size_ = 0;
     std::uint64_t used_ = kWalFileHeaderBytes;
 };
 
@@ -355,6 +357,16 @@ Status check_set_of_marker(const CleanMarker& marker, const SegmentSetState& set
         path + ": at the last clean stop the set of segments (seg/manifest) had the number " +
         std::to_string(marker.manifest_number) + ", now " +
         (set.number == 0 ? "there is none" : "it has the number " + std::to_string(set.number)));
+}
+
+std::array<std::uint64_t, 2> WalJudgement::settings_checkpoint() const {
+    if (files.empty()) return {};
+    std::array<std::uint64_t, 2> newest = files.back().info.header.settings_checkpoint;
+    if (!marker) return newest;
+    for (std::size_t i = 0; i < newest.size(); ++i) {
+        newest[i] = std::max(newest[i], marker->settings_checkpoint[i]);
+    }
+    return newest;
 }
 
 Result<WalJudgement> judge_wal(Env& env, const std::string& wal_dir, const SegmentSetState& set) {

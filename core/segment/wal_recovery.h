@@ -3,6 +3,7 @@
 #ifndef KLOG_SEGMENT_WAL_RECOVERY_H
 #define KLOG_SEGMENT_WAL_RECOVERY_H
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,10 @@ struct WalJudgement {
     // Paths of files with void bytes behind their end, and where to cut them.
     std::vector<std::pair<std::string, std::uint64_t>> uncut;
     RecoveryReport report;
+
+    // By LogId: where the newest checkpoint of each log stands that is known without reading the
+    // log. An orderly stop writes one behind the last header, so the marker knows it. 0: none.
+    [[nodiscard]] std::array<std::uint64_t, 2> settings_checkpoint() const;
 };
 
 inline constexpr const char* kCleanMarkerName = "clean";
@@ -49,7 +54,7 @@ inline constexpr const char* kSparePrefix = "spare-";
 // What is known of a file that no newer one follows.
 struct WalTail {
     std::uint64_t watermark = 0;  // W: all below it was synced
-    std::uint64_t used = 0;       // behind the last byte that is not zero
+    std::uint64_t used = 0;  // behind the last frame, whole or torn, that shows this file's salt
 };
 // Looks at every offset of the file's first `size` bytes at which a frame may begin.
 [[nodiscard]] Result<WalTail> scan_wal_tail(const File& file, const WalFileState& state,

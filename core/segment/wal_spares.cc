@@ -125,6 +125,20 @@ Status SparePool::remove_surplus(std::size_t count, std::uint64_t bytes) {
     }
 }
 
+Status SparePool::adopt(const std::string& file_path, std::uint64_t bytes,
+                        std::uint64_t bytes_wanted) {
+    Spare spare{0, bytes};
+    {
+        const MutexLock lock(mutex_);
+        spare.number = next_number_++;
+    }
+    KLOG_TRY(env_.rename(file_path, path(spare)));
+    // One that stays as long as it is will do, too.
+    static_cast<void>(grow(spare, bytes_wanted));
+    give_back(spare);
+    return {};
+}
+
 Spare SparePool::take() {
     const MutexLock lock(mutex_);
     KLOG_ASSERT(!spares_.empty());

@@ -1,10 +1,12 @@
-// Spare files: zero-filled and synced beforehand, so that commits write into room that is there,
-// and so that recovery works on a full disk.
+// Spare files: filled and synced beforehand, so that commits write into room that is there, and so
+// that recovery works on a full disk. A new one is filled with zeros; one that was a file of the
+// log keeps what it held.
 //
 // Their names are spare-<n>; what they hold means nothing. A file that becomes part of the log is
 // built in a spare and renamed.
 //
-// Threads: any. take() and ensure() come from the committing thread, prepare() from one other.
+// Threads: any. take() and ensure() come from the committing thread, prepare() from one other,
+// adopt() from a third.
 #ifndef KLOG_SEGMENT_WAL_SPARES_H
 #define KLOG_SEGMENT_WAL_SPARES_H
 
@@ -45,6 +47,10 @@ public:
     // The largest one, which is the caller's from now on. Precondition: there is one.
     [[nodiscard]] Spare take();
     void give_back(const Spare& spare);
+    // Makes a spare of a file of this folder, `bytes` long, which nobody needs any more: renames
+    // it, and makes it bytes_wanted long if there is room. The name is not durable yet. Errors:
+    // those of the rename.
+    Status adopt(const std::string& file_path, std::uint64_t bytes, std::uint64_t bytes_wanted);
     // Makes a spare that was taken longer. On an error it is as long as before.
     Status grow(Spare& spare, std::uint64_t bytes);
 

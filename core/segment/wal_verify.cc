@@ -55,8 +55,14 @@ void WalVerifier::check(std::uint64_t wal_id, std::optional<std::uint64_t> newer
     if (checked.ok()) return;
     whole_ = false;
     Error& error = checked.error();
-    if (error.code == Code::not_found) {
+    // A daemon may have given the room of a file that is sealed meanwhile to a new one.
+    const Result<bool> there = env_.exists(wal_dir_ + "/" + wal_file_name(wal_id));
+    if (error.code == Code::not_found || (there.ok() && !*there)) {
         file.finding = FileFinding::vanished;
+        // What was read before that is counted where it stands now.
+        file.bytes = 0;
+        file.frames = 0;
+        file.records = 0;
         return;
     }
     file.finding = FileFinding::damaged;

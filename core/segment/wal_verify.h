@@ -58,7 +58,7 @@ private:
         std::uint64_t synced = 0;
         std::optional<std::uint32_t> chain;  // of the last frame; nullopt: nobody wrote it down
         std::uint64_t size = 0;              // of the file
-        std::uint64_t used = 0;              // behind its last byte that is not zero
+        std::uint64_t used = 0;              // behind the last frame that shows its salt
     };
     Status check_file(std::uint64_t wal_id, std::optional<std::uint64_t> newer_id,
                       VerifiedFile& file);

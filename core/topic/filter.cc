@@ -14,48 +14,17 @@ namespace {
 
 using SegmentKind = Filter::Segment::Kind;
 
-std::string canonical_text(const FilterParser& parsed) {
-    std::string text;
-    for (const Filter::Segment& segment : parsed.segments) {
-        if (!text.empty()) text += '/';
-        text += segment.text;
-        if (segment.kind != SegmentKind::literal) text += '*';
-    }
-    if (parsed.rest) {
-        if (!text.empty()) text += '/';
-        text += parsed.rest_optional ? '#' : '>';
-    }
-    return text;
-}
-
-Result<std::vector<Filter>> parse_all(std::span<const std::string> texts, std::string_view what) {
-    if (texts.size() > FilterSet::kFiltersMax) {
-        return Error{Code::bad_option,
-                     fmt::format("{} {} are more than the {} allowed at once", texts.size(), what,
-                                 FilterSet::kFiltersMax),
-                     "a wider filter may do the work of several"};
-    }
-    std::vector<Filter> filters;
-    filters.reserve(texts.size());
-    for (const std::string& text : texts) {
-        KLOG_TRY_ASSIGN(Filter filter, Filter::parse(text));
-        filters.push_back(std::move(filter));
-    }
-    return filters;
-}
-
 }  // namespace
 
+Status Filter::read(std::string_view text) {
+    FilterParser parser(text, *this);
+    if (parser.parse()) return {};
+    return grammar::to_error(Code::bad_filter, text, "filter", parser.take_fault());
+}
+
 Result<Filter> Filter::parse(std::string_view text) {
-    FilterParser parser(text);
-    if (auto fault = parser.parse()) {
-        return grammar::to_error(Code::bad_filter, text, "filter", *std::move(fault));
-    }
     Filter filter;
-    filter.text_ = canonical_text(parser);
-    filter.segments_ = std::move(parser.segments);
-    filter.rest_ = parser.rest;
-    filter.optional_ = parser.rest_optional;
+    KLOG_TRY(filter.read(text));
     return filter;
 }
 
@@ -63,11 +32,11 @@ bool Filter::matches(std::string_view topic) const {
     if (topic.starts_with('$') && !reserved()) return false;
     // The level that comes next begins at `at`; behind the last one at is size() + 1.
     std::size_t at = 0;
-    for (const Segment& segment : segments_) {
+    for (const Part& part : parts_) {
         if (at > topic.size()) return false;
-        if (topic.compare(at, segment.text.size(), segment.text) != 0) return false;
-        std::size_t end = at + segment.text.size();
-        if (segment.kind != SegmentKind::literal) {
+        if (topic.compare(at, part.size, text_, part.begin, part.size) != 0) return false;
+        std::size_t end = at + part.size;
+        if (part.kind != SegmentKind::literal) {
             end = std::min(topic.find('/', end), topic.size());
         } else if (end < topic.size() && topic[end] != '/') {
             return false;
@@ -79,29 +48,39 @@ bool Filter::matches(std::string_view topic) const {
 }
 
 std::string Filter::literal_prefix() const {
-    std::string prefix;
-    for (std::size_t i = 0; i < segments_.size(); ++i) {
-        if (i > 0) prefix += '/';
-        prefix += segments_[i].text;
-        if (segments_[i].kind != SegmentKind::literal) return prefix;
+    for (const Part& part : parts_) {
+        if (part.kind != SegmentKind::literal) return text_.substr(0, part.begin + part.size);
     }
-    if (rest_ && !optional_ && !segments_.empty()) prefix += '/';
-    return prefix;
+    if (parts_.empty()) return {};
+    const std::size_t end = parts_.back().begin + parts_.back().size;
+    return text_.substr(0, rest_ && !optional_ ? end + 1 : end);
 }
 
-FilterSet::FilterSet() {
-    Result<Filter> everything = Filter::parse(">");
-    filters_.push_back(std::move(everything).value());
-}
+FilterSet::FilterSet() { filters_.push_back(Filter::parse(">").value()); }
 
 Result<FilterSet> FilterSet::parse(std::span<const std::string> filters,
                                    std::span<const std::string> not_filters) {
-    FilterSet set;
-    if (!filters.empty()) {
-        KLOG_TRY_ASSIGN(set.filters_, parse_all(filters, "filters"));
-    }
-    KLOG_TRY_ASSIGN(set.nots_, parse_all(not_filters, "filters to take out"));
+    FilterSet set = filters.empty() ? FilterSet() : FilterSet(Nothing{});
+    KLOG_TRY(read(filters, "filters", set.filters_));
+    KLOG_TRY(read(not_filters, "filters to take out", set.nots_));
     return set;
+}
+
+Status FilterSet::read(std::span<const std::string> texts, std::string_view what,
+                       std::vector<Filter>& out) {
+    if (texts.size() > kFiltersMax) {
+        return Error{Code::bad_option,
+                     fmt::format("{} {} are more than the {} allowed at once", texts.size(), what,
+                                 kFiltersMax),
+                     "a wider filter may do the work of several"};
+    }
+    if (texts.empty()) return {};
+    out.reserve(texts.size());
+    for (const std::string& text : texts) {
+        out.push_back(Filter());
+        KLOG_TRY(out.back().read(text));
+    }
+    return {};
 }
 
 bool FilterSet::matches(std::string_view topic) const {
@@ -124,15 +103,14 @@ bool FilterSet::all() const {
     std::bitset<Limits::kTopicLevelsMax + 1> covered;
     covered.set(0);  // no topic has no level
     for (const Filter& filter : filters_) {
-        const auto segments = filter.segments();
-        if (std::any_of(segments.begin(), segments.end(),
-                        [](const Filter::Segment& s) { return s.kind != SegmentKind::any; })) {
-            continue;
+        const std::size_t levels = filter.segment_count();
+        bool any = true;
+        for (std::size_t n = 0; n < levels && any; ++n) {
+            any = filter.segment(n).kind == SegmentKind::any;
         }
-        if (!filter.rest() || filter.rest_optional()) covered.set(segments.size());
-        for (std::size_t n = segments.size() + 1; filter.rest() && n < covered.size(); ++n) {
-            covered.set(n);
-        }
+        if (!any) continue;
+        if (!filter.rest() || filter.rest_optional()) covered.set(levels);
+        for (std::size_t n = levels + 1; filter.rest() && n < covered.size(); ++n) covered.set(n);
     }
     return covered.all();
 }

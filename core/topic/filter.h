@@ -39,10 +39,18 @@ public:
     struct Segment {
         enum class Kind : std::uint8_t { literal, any, prefix };
         Kind kind = Kind::literal;
-        std::string text;  // literal or prefix
+        std::string_view text;  // literal or prefix: a part of text(), so as long as that stays
     };
-    // What the filter index needs. The segments are those before the ">" or "#".
-    [[nodiscard]] std::span<const Segment> segments() const { return segments_; }
+    // The segments are those before the ">" or "#". Precondition: number < segment_count().
+    [[nodiscard]] std::size_t segment_count() const { return parts_.size(); }
+    [[nodiscard]] Segment segment(std::size_t number) const {
+        const Part& part = parts_[number];
+        return {part.kind, std::string_view(text_).substr(part.begin, part.size)};
+    }
+    // What it takes in memory, about.
+    [[nodiscard]] std::size_t bytes() const {
+        return sizeof(Filter) + text_.capacity() + parts_.capacity() * sizeof(Part);
+    }
     // Further levels follow the segments: it ends in "/>" or "/#", or is ">".
     [[nodiscard]] bool rest() const { return rest_; }
     // "a/#": rest() holds, and the segments match alone as well.
@@ -51,10 +59,21 @@ public:
     [[nodiscard]] bool reserved() const { return text_.starts_with('$'); }
 
 private:
+    friend class FilterParser;
+    friend class FilterSet;
     Filter() = default;
+    // Precondition: it is empty. Errors: as parse().
+    Status read(std::string_view text);
+
+    // A segment in text_, which is no longer than a topic.
+    struct Part {
+        Segment::Kind kind;
+        std::uint16_t begin;
+        std::uint16_t size;
+    };
 
     std::string text_;
-    std::vector<Segment> segments_;
+    std::vector<Part> parts_;
     bool rest_ = false;
     bool optional_ = false;
 };
@@ -80,6 +99,11 @@ public:
     [[nodiscard]] bool all() const;
 
 private:
+    struct Nothing {};
+    explicit FilterSet(Nothing /*unused*/) {}
+    static Status read(std::span<const std::string> texts, std::string_view what,
+                       std::vector<Filter>& out);
+
     std::vector<Filter> filters_;
     std::vector<Filter> nots_;
 };

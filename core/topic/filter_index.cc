@@ -1,24 +1,14 @@
 #include "topic/filter_index.h"
 
 #include <algorithm>
-#include <functional>
 #include <unordered_map>
 #include <utility>
 
 #include "topic/prefix_map.h"
+#include "topic/screened_map.h"
 
 namespace klog {
 namespace {
-
-struct TextHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-        return std::hash<std::string_view>{}(text);
-    }
-};
-
-template <class T>
-using TextMap = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 
 struct Entry {
     FilterIndex::Follower follower = 0;
@@ -42,7 +32,7 @@ void take_out(Entries& entries, const Entry* entry) {
 
 // Where the filters that begin with the same segments meet.
 struct Node {
-    TextMap<std::unique_ptr<Node>> literals;
+    ScreenedMap<std::unique_ptr<Node>> literals;
     std::unique_ptr<Node> any;
     PrefixMap<std::unique_ptr<Node>> prefixes;
     Entries ends;   // filters that match a topic which ends here
@@ -116,8 +106,8 @@ private:
         if (node.literals.empty() && node.prefixes.empty()) return;
         const std::size_t end = level_end(at);
         const std::string_view level = topic_.substr(at, end - at);
-        const auto literal = node.literals.find(level);
-        if (literal != node.literals.end()) visit(*literal->second, end + 1);
+        const auto* const literal = node.literals.find(level);
+        if (literal != nullptr) visit(**literal, end + 1);
         if (node.prefixes.empty()) return;
         node.prefixes.for_each_prefix_of(
             level, [this, end](const std::unique_ptr<Node>& child) { visit(*child, end + 1); });
@@ -150,14 +140,14 @@ private:
 
 struct FilterIndex::Impl {
     std::unordered_map<Follower, std::unique_ptr<Entry>> entries;
-    TextMap<Entries> by_key;
+    ScreenedMap<Entries> by_key;
     Node root;
     std::size_t nodes = 0;
 
     void insert(const Filter& filter, const Entry* entry) {
         Node* node = &root;
-        for (const Segment& segment : filter.segments()) {
-            std::unique_ptr<Node>& child = child_place(*node, segment);
+        for (std::size_t i = 0; i < filter.segment_count(); ++i) {
+            std::unique_ptr<Node>& child = child_place(*node, filter.segment(i));
             if (!child) {
                 child = std::make_unique<Node>();
                 ++nodes;
@@ -168,18 +158,18 @@ struct FilterIndex::Impl {
         if (!filter.rest() || filter.rest_optional()) node->ends.push_back(entry);
     }
 
-    // Nodes that nothing needs any more go on the way back.
-    void take_out_below(Node& node, const Filter& filter, std::span<const Segment> path,
-                        const Entry* entry) {
-        if (path.empty()) {
+    // `node` stands for the segments before `segment`. Nodes that nothing needs any more go on the
+    // way back.
+    void take_out_below(Node& node, const Filter& filter, std::size_t segment, const Entry* entry) {
+        if (segment == filter.segment_count()) {
             if (filter.rest()) take_out(node.rests, entry);
             if (!filter.rest() || filter.rest_optional()) take_out(node.ends, entry);
             return;
         }
-        Node& child = *child_place(node, path.front());
-        take_out_below(child, filter, path.subspan(1), entry);
+        Node& child = *child_place(node, filter.segment(segment));
+        take_out_below(child, filter, segment + 1, entry);
         if (child.empty()) {
-            drop_child(node, path.front());
+            drop_child(node, filter.segment(segment));
             --nodes;
         }
     }
@@ -205,12 +195,12 @@ void FilterIndex::remove(Follower follower) {
     if (found == impl_->entries.end()) return;
     const Entry* entry = found->second.get();
     if (entry->key) {
-        const auto followers = impl_->by_key.find(*entry->key);
-        take_out(followers->second, entry);
-        if (followers->second.empty()) impl_->by_key.erase(followers);
+        Entries& followers = *impl_->by_key.find(*entry->key);
+        take_out(followers, entry);
+        if (followers.empty()) impl_->by_key.erase(*entry->key);
     } else {
         for (const Filter& filter : entry->set.filters()) {
-            impl_->take_out_below(impl_->root, filter, filter.segments(), entry);
+            impl_->take_out_below(impl_->root, filter, 0, entry);
         }
     }
     impl_->entries.erase(found);
@@ -224,11 +214,19 @@ std::size_t FilterIndex::parts() const { return impl_->nodes + impl_->by_key.siz
 
 void FilterIndex::find(std::string_view topic, bool has_key, std::string_view key,
                        std::vector<Follower>& out) const {
+    find_by_topic(topic, out);
+    if (has_key) find_by_key(topic, key, out);
+}
+
+void FilterIndex::find_by_topic(std::string_view topic, std::vector<Follower>& out) const {
     Search(topic, out).run(impl_->root);
-    if (!has_key) return;
-    const auto followers = impl_->by_key.find(key);
-    if (followers == impl_->by_key.end()) return;
-    for (const Entry* entry : followers->second) {
+}
+
+void FilterIndex::find_by_key(std::string_view topic, std::string_view key,
+                              std::vector<Follower>& out) const {
+    const Entries* const followers = impl_->by_key.find(key);
+    if (followers == nullptr) return;
+    for (const Entry* entry : *followers) {
         if (entry->set.matches(topic)) out.push_back(entry->follower);
     }
 }

@@ -39,6 +39,11 @@ public:
     // follower matches. Precondition: check_topic(topic) held once.
     void find(std::string_view topic, bool has_key, std::string_view key,
               std::vector<Follower>& out) const;
+    // The two parts of it: followers without a key, which only the topic matters to, and those of
+    // one key.
+    void find_by_topic(std::string_view topic, std::vector<Follower>& out) const;
+    void find_by_key(std::string_view topic, std::string_view key,
+                     std::vector<Follower>& out) const;
 
 private:
     struct Impl;

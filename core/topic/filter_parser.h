@@ -3,35 +3,36 @@
 #define KLOG_TOPIC_FILTER_PARSER_H
 
 #include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "topic/filter.h"
 #include "topic/grammar.h"
 
 namespace klog {
 
-// One use each: construct, parse, take the members.
+// One use each: construct, parse, take the fault.
 class FilterParser {
 public:
-    explicit FilterParser(std::string_view text);
+    // Precondition: `out` is empty.
+    FilterParser(std::string_view text, Filter& out);
 
-    // The leftmost fault, or nothing where the members below describe a filter.
-    std::optional<grammar::Fault> parse();
-
-    std::vector<Filter::Segment> segments;
-    bool rest = false;
-    bool rest_optional = false;
+    // True: `out` is the filter. False: take_fault() says where it is wrong.
+    bool parse();
+    // The leftmost one. Precondition: parse() gave false.
+    [[nodiscard]] grammar::Fault take_fault();
 
 private:
-    using MaybeFault = std::optional<grammar::Fault>;
-    MaybeFault parse_segment(std::size_t begin, std::size_t end);
-    MaybeFault parse_wildcard(std::size_t begin, std::size_t end, std::size_t at);
-    MaybeFault parse_many(std::size_t begin, std::size_t end, std::size_t at);
-    [[nodiscard]] grammar::Fault empty_segment(std::size_t at) const;
+    // False: that is the fault now.
+    bool fail(grammar::Fault fault);
+    bool parse_segment(std::size_t begin, std::size_t end);
+    bool parse_wildcard(std::size_t begin, std::size_t end, std::size_t at);
+    bool parse_many(std::size_t begin, std::size_t end, std::size_t at);
+    bool fail_empty_segment(std::size_t at);
+    void add(Filter::Segment::Kind kind, std::size_t begin, std::size_t end);
 
     std::string_view text_;
+    Filter& out_;
+    std::optional<grammar::Fault> fault_;
 };
 
 }  // namespace klog

@@ -17,23 +17,6 @@ char* put(char* at, std::string_view text) {
 
 char* put(char* at, std::uint64_t number) { return std::to_chars(at, at + 20, number).ptr; }
 
-void append_expected(std::string& out, const Expect& expect) {
-    switch (expect.form) {
-        case Expect::Form::any:
-            out += "null";
-            break;
-        case Expect::Form::version:
-            out += std::to_string(expect.version);
-            break;
-        case Expect::Form::absent:
-            out += R"("absent")";
-            break;
-        case Expect::Form::exists:
-            out += R"("exists")";
-            break;
-    }
-}
-
 }  // namespace
 
 void append_ack(std::string& out, std::uint64_t line, const WriteResult& result) {
@@ -52,7 +35,7 @@ void append_ack(std::string& out, std::uint64_t line, const WriteResult& result)
 }
 
 void append_refusal(std::string& out, std::uint64_t line, const Error& error,
-                    const WriteRecord* record, const Conflict* conflict) {
+                    std::string_view violations) {
     const CodeInfo& info = code_info(error.code);
     out += "{\"line\":" + std::to_string(line) +
            ",\"status\":" + std::to_string(info.http_status == 0 ? 500 : info.http_status) +
@@ -64,34 +47,11 @@ void append_refusal(std::string& out, std::uint64_t line, const Error& error,
         out += ",\"hint\":";
         json::append_quoted(out, error.hint);
     }
-    if (record != nullptr && conflict != nullptr) {
+    if (!violations.empty()) {
         out.push_back(',');
-        out += violations_text(line, *record, *conflict, {});
+        out += violations;
     }
     out.push_back('}');
-}
-
-std::string violations_text(std::uint64_t line, const WriteRecord& record, const Conflict& conflict,
-                            std::string_view last_id) {
-    std::string out = R"("violations":[{"code":"version_conflict","line":)" + std::to_string(line) +
-                      ",\"space\":";
-    json::append_quoted(out, record.topic.substr(0, record.topic.find('/')));
-    out += ",\"key\":";
-    json::append_quoted(out, record.key);
-    out += ",\"expected\":";
-    append_expected(out, conflict.expected);
-    out += ",\"actual\":" + std::to_string(conflict.actual.value) + ",\"state\":\"";
-    out += state_name(conflict.state);
-    out.push_back('"');
-    if (conflict.state != EntityState::absent) {
-        out += ",\"last_seq\":" + std::to_string(conflict.last_seq.value);
-        if (!last_id.empty()) {
-            out += ",\"last_id\":";
-            json::append_quoted(out, last_id);
-        }
-    }
-    out += "}]";
-    return out;
 }
 
 Error error_of(const WriteResult& result) {
@@ -106,20 +66,6 @@ Error error_of(const WriteResult& result) {
         default:
             return {Code::bug, "a record was refused without a reason", {}};
     }
-}
-
-std::string_view state_name(EntityState state) {
-    switch (state) {
-        case EntityState::absent:
-            return "absent";
-        case EntityState::live:
-            return "live";
-        case EntityState::deleted:
-            return "deleted";
-        case EntityState::closed:
-            return "closed";
-    }
-    return "absent";
 }
 
 }  // namespace klog::api

@@ -14,19 +14,13 @@ namespace klog::api {
 // duplicate.
 void append_ack(std::string& out, std::uint64_t line, const WriteResult& result);
 
-// {"line":N,"status":S,"code":…,"detail":…} without a line feed. record may be null where there is
-// no conflict.
+// {"line":N,"status":S,"code":…,"detail":…} without a line feed. violations: what stands against
+// it, as violations_text gives it; empty: nothing.
 void append_refusal(std::string& out, std::uint64_t line, const Error& error,
-                    const WriteRecord* record, const Conflict* conflict);
-
-// "violations":[{…}] of one version conflict. last_id: empty where it is not known.
-[[nodiscard]] std::string violations_text(std::uint64_t line, const WriteRecord& record,
-                                          const Conflict& conflict, std::string_view last_id);
+                    std::string_view violations);
 
 // Why a record was not written. Precondition: refused, unknown or stale_settings.
 [[nodiscard]] Error error_of(const WriteResult& result);
-
-[[nodiscard]] std::string_view state_name(EntityState state);
 
 }  // namespace klog::api
 

@@ -7,6 +7,7 @@
 
 #include "daemon/api/api.h"
 #include "daemon/api/body_budget.h"
+#include "daemon/api/consumer_readers.h"
 #include "daemon/http/exchange.h"
 #include "klog/log.h"
 
@@ -24,6 +25,7 @@ struct Context {
     Log& log;
     ApiOptions options;
     std::shared_ptr<BodyBudget> bodies;
+    std::shared_ptr<ConsumerReaders> readers;
 
     // What acknowledgements name as their level.
     [[nodiscard]] std::string_view durable() const { return options.ephemeral ? "none" : "local"; }
@@ -42,6 +44,17 @@ void handle_keys(const Context& context, const ExchangePtr& exchange);     // li
 void handle_topics(const Context& context, const ExchangePtr& exchange);   // listings.cc
 void handle_head(const Context& context, const ExchangePtr& exchange);     // get.cc
 void handle_count(const Context& context, const ExchangePtr& exchange);    // count.cc
+// consumers.cc
+void handle_consumers(const Context& context, const ExchangePtr& exchange);
+void handle_consumer_get(const Context& context, const ExchangePtr& exchange);
+void handle_consumer_put(const Context& context, const ExchangePtr& exchange);
+void handle_consumer_ack(const Context& context, const ExchangePtr& exchange);
+void handle_consumer_reset(const Context& context, const ExchangePtr& exchange);
+// consumer_removal.cc
+void handle_consumer_delete(const Context& context, const ExchangePtr& exchange);
+void handle_consumers_delete(const Context& context, const ExchangePtr& exchange);
+// consumer_read.cc
+void handle_consumer_read(const Context& context, const ExchangePtr& exchange);
 void handle_livez(const Context& context, const ExchangePtr& exchange);    // health.cc
 void handle_readyz(const Context& context, const ExchangePtr& exchange);   // health.cc
 void handle_metrics(const Context& context, const ExchangePtr& exchange);  // metrics.cc

@@ -1,9 +1,9 @@
 // One entity's record, and the newest seq.
 #include <array>
 
-#include "daemon/api/acks.h"
 #include "daemon/api/context.h"
 #include "daemon/api/params.h"
+#include "daemon/api/violations.h"
 #include "daemon/json/record_json.h"
 
 namespace klog::api {

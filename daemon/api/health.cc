@@ -4,6 +4,16 @@
 #include "daemon/api/context.h"
 
 namespace klog::api {
+namespace {
+
+Error rebuilding(const RebuildStats& rebuild) {
+    return Error{Code::rebuilding,
+                 fmt::format("indexes are being made anew from the log: {} of {} records are done",
+                             rebuild.records_done, rebuild.records_wanted),
+                 "reads by seq are served meanwhile"};
+}
+
+}  // namespace
 
 void handle_livez(const Context& /*context*/, const ExchangePtr& exchange) {
     answer_json(exchange, 200, "{\"status\":\"alive\"}\n");
@@ -29,6 +39,7 @@ void handle_readyz(const Context& context, const ExchangePtr& exchange) {
             Error{Code::disk_full, "there is no room to write; reads go on", "free some space"}));
         return;
     }
+    if (stats.rebuild.running) return answer_error(exchange, rebuilding(stats.rebuild));
     answer_json(exchange, 200, "{\"status\":\"ready\"}\n");
 }
 

@@ -1,45 +1,39 @@
 // Keys of a space and topics, a page at a time, so that a listing of any length costs little
 // memory.
+#include "daemon/api/listings.h"
+
 #include <algorithm>
 #include <array>
 #include <limits>
 
-#include "daemon/api/acks.h"
 #include "daemon/api/context.h"
 #include "daemon/api/params.h"
+#include "daemon/api/violations.h"
 #include "daemon/json/json_check.h"
 
 namespace klog::api {
 namespace {
 
-constexpr std::size_t kPageRows = 1000;
 constexpr std::size_t kUnsentBytesMax = 256 * 1024;
 
 constexpr std::array kKeysParams = {ParamSpec{"prefix"}, ParamSpec{"deleted"}, ParamSpec{"limit"},
                                     ParamSpec{"after"}};
 constexpr std::array kTopicsParams = {ParamSpec{"filter"}, ParamSpec{"limit"}, ParamSpec{"after"}};
 
-// Some rows, rendered.
-struct Lines {
-    std::string text;
-    std::size_t rows = 0;
-    std::string last;  // the name in the last row: the next page begins behind it
-    bool more = false;
-};
-using NextPage = std::function<Result<Lines>(const std::string& after, std::size_t limit)>;
-
 class ListStream : public std::enable_shared_from_this<ListStream> {
 public:
-    ListStream(ExchangePtr exchange, NextPage next, std::string after, std::uint64_t limit)
+    ListStream(ExchangePtr exchange, NextPage next, std::string after, std::uint64_t limit,
+               std::size_t page_rows)
         : exchange_(std::move(exchange)),
           next_(std::move(next)),
+          page_rows_(page_rows),
           after_(std::move(after)),
           left_(limit) {}
 
     void step() {
         if (exchange_->closed()) return;
         auto made = std::make_shared<std::optional<Result<Lines>>>();
-        const std::size_t rows = std::min<std::uint64_t>(left_, kPageRows);
+        const std::size_t rows = std::min<std::uint64_t>(left_, page_rows_);
         exchange_->run_blocking(
             [self = shared_from_this(), made, rows] {
                 made->emplace(self->next_(self->after_, rows));
@@ -72,6 +66,7 @@ private:
 
     ExchangePtr exchange_;
     NextPage next_;
+    std::size_t page_rows_;
     std::string after_;
     std::uint64_t left_;
     bool begun_ = false;
@@ -115,17 +110,6 @@ Result<Lines> topics_page(Log& log, const std::string& filter, const std::string
     return lines;
 }
 
-// The parameters that listings share, and then the listing.
-Status start_listing(const ExchangePtr& exchange, const Params& params, NextPage next) {
-    KLOG_TRY_ASSIGN(const auto limit, params.number("limit"));
-    if (limit && *limit == 0) return bad_value("limit", "0", "a number from 1");
-    std::string after(params.text("after").value_or(""));
-    std::make_shared<ListStream>(exchange, std::move(next), std::move(after),
-                                 limit.value_or(std::numeric_limits<std::uint64_t>::max()))
-        ->step();
-    return {};
-}
-
 Status start_keys(const Context& context, const ExchangePtr& exchange) {
     const http::Request& request = exchange->request();
     KLOG_TRY_ASSIGN(const Params params, Params::parse(request, kKeysParams));
@@ -149,6 +133,18 @@ Status start_topics(const Context& context, const ExchangePtr& exchange) {
 }
 
 }  // namespace
+
+Status start_listing(const ExchangePtr& exchange, const Params& params, NextPage next,
+                     std::size_t page_rows) {
+    KLOG_TRY_ASSIGN(const auto limit, params.number("limit"));
+    if (limit && *limit == 0) return bad_value("limit", "0", "a number from 1");
+    std::string after(params.text("after").value_or(""));
+    std::make_shared<ListStream>(exchange, std::move(next), std::move(after),
+                                 limit.value_or(std::numeric_limits<std::uint64_t>::max()),
+                                 page_rows)
+        ->step();
+    return {};
+}
 
 void handle_keys(const Context& context, const ExchangePtr& exchange) {
     const Status started = start_keys(context, exchange);

@@ -49,8 +49,25 @@ void add_log(MetricsText& text, const LogStats& stats) {
                stats.memtable_bytes);
     text.gauge("klog_log_runs", "Runs of heads and ids.", stats.runs);
     text.gauge("klog_log_readers", "Open readers.", stats.readers);
+    text.gauge("klog_log_consumers", "Named positions.", stats.consumers);
+    text.counter("klog_log_positions_records_total",
+                 "Records that such positions were moved with since the start.",
+                 stats.positions_records);
     text.gauge("klog_log_key_index_seq", "The key index holds everything up to this seq.",
                stats.key_index_seq.value);
+    text.gauge("klog_log_key_index_behind_records",
+               "Records that are read again from the log before keys and topics are listed.",
+               stats.key_index_behind_records);
+    text.gauge("klog_log_key_index_pending_bytes",
+               "Keys and topics in memory that the key index does not hold; at four times what a "
+               "flush is due at writers wait.",
+               stats.key_index_pending_bytes);
+    text.gauge("klog_log_key_index_keys", "Keys that the key index holds.", stats.key_index_keys);
+    text.gauge("klog_log_key_index_runs", "Runs that it keeps them in.", stats.key_index_runs);
+    text.counter("klog_log_key_index_merges_total", "Merges of such runs since the start.",
+                 stats.key_index_merges);
+    text.counter("klog_log_key_index_merged_keys_total", "Keys that those moved.",
+                 stats.key_index_merged_keys);
 }
 
 void add_store(MetricsText& text, const StoreStats& stats) {
@@ -77,6 +94,14 @@ void add_store(MetricsText& text, const StoreStats& stats) {
                stats.read_only ? 1 : 0);
     text.gauge("klog_store_holes", "Ranges of seqs that a read-only daemon cannot serve.",
                stats.holes);
+    text.gauge("klog_store_rebuilding", "1 while heads and ids are made anew from the log.",
+               stats.rebuild.running ? 1 : 0);
+    text.gauge("klog_store_rebuild_records_done", "Records that were read for that.",
+               stats.rebuild.records_done);
+    text.gauge("klog_store_rebuild_records_wanted", "Records that have to be.",
+               stats.rebuild.records_wanted);
+    text.counter("klog_store_rebuilds_total", "Times that it was done since the start.",
+                 stats.rebuild.finished);
     text.gauge("klog_store_writable", "0 while nothing is written: no room, or read-only.",
                stats.writable && !stats.failed ? 1 : 0);
     text.gauge("klog_store_failed", "1 after a sync failed: nothing is written any more.",
@@ -85,6 +110,8 @@ void add_store(MetricsText& text, const StoreStats& stats) {
 
 void add_server(MetricsText& text, const http::ServerStats& stats) {
     text.gauge("klog_http_connections_open", "Open connections.", stats.connections_open);
+    text.gauge("klog_http_connections_max", "As many can be open; files may need some of it.",
+               stats.connections_max);
     text.counter("klog_http_connections_total", "Connections accepted.", stats.connections_total);
     text.counter("klog_http_requests_total", "Requests begun.", stats.requests_total);
     text.counter("klog_http_responses_4xx_total", "Answers with a 4xx status.",

@@ -33,6 +33,7 @@ void handle_produce(const Context& context, const ExchangePtr& exchange) {
     if (type == kNdjson) {
         Result<StreamOptions> options = parse_stream_options(request);
         if (!options) return answer_error(exchange, options.error());
+        if (options->atomic) return produce_atomic(context, exchange, *std::move(options));
         return produce_stream(context, exchange, *std::move(options));
     }
     // A tombstone without a body has nothing to name a type for.

@@ -1,4 +1,4 @@
-// POST /v1/records: one record, or a stream of lines.
+// POST /v1/records: one record, a stream of lines, or an atomic batch of them.
 #ifndef KLOG_DAEMON_API_PRODUCE_H
 #define KLOG_DAEMON_API_PRODUCE_H
 
@@ -11,6 +11,8 @@ namespace klog::api {
 void produce_single(const Context& context, const ExchangePtr& exchange, SingleOptions options,
                     Encoding encoding);
 void produce_stream(const Context& context, const ExchangePtr& exchange, StreamOptions options);
+// All lines together or none. Precondition: options.atomic.
+void produce_atomic(const Context& context, const ExchangePtr& exchange, StreamOptions options);
 
 }  // namespace klog::api
 

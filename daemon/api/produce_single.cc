@@ -2,7 +2,9 @@
 #include <fmt/core.h>
 
 #include "daemon/api/acks.h"
+#include "daemon/api/guarded_append.h"
 #include "daemon/api/produce.h"
+#include "daemon/api/violations.h"
 #include "daemon/json/json_check.h"
 #include "daemon/json/record_json.h"
 
@@ -89,6 +91,7 @@ private:
         record.has_event_time = options_.event_time.has_value();
         record.event_time = options_.event_time.value_or(Time{});
         record.expect = options_.expect;
+        if (options_.guard) record.guard = &*options_.guard;
         record.line = 1;
         batch->keep_alive(shared_from_this());  // the record's views point into this object
         append(std::move(batch));
@@ -104,8 +107,7 @@ private:
                 if (const auto self = weak.lock()) self->answer(*shared);
             });
         };
-        exchange_->outcome_is_open();
-        context_.log.append(std::move(batch));
+        append_guarded(context_, exchange_, std::move(batch));
     }
 
     void answer(WriteBatch& batch) {
@@ -126,8 +128,9 @@ private:
                 break;
         }
         const Error error = error_of(result);
-        if (!result.conflict) return answer_error(exchange_, error);
-        answer_conflict(batch.records[0], error, *result.conflict);
+        std::vector<Violation> violations = violations_of(1, batch.records[0], result);
+        if (violations.empty()) return answer_error(exchange_, error);
+        answer_conflict(error, std::move(violations));
     }
 
     void answer_written(const WriteResult& result) {
@@ -144,21 +147,17 @@ private:
         answer_json(exchange_, duplicate ? 200 : 201, std::move(body));
     }
 
-    // The newest record's id helps a writer see whether it was its own; only the disk knows it.
-    void answer_conflict(const WriteRecord& record, const Error& error, const Conflict& conflict) {
-        if (conflict.state == EntityState::absent) {
-            return answer_error(exchange_, error, violations_text(1, record, conflict, {}));
-        }
-        auto last_id = std::make_shared<std::string>();
+    // The newest record's id helps a writer see whether it was its own; only the disk knows it, and
+    // the key of what stands against a guard.
+    void answer_conflict(const Error& error, std::vector<Violation> violations) {
+        const auto found = std::make_shared<std::vector<Violation>>(std::move(violations));
+        const auto details = std::make_shared<std::vector<ViolationDetails>>();
         exchange_->run_blocking(
-            [self = shared_from_this(), conflict, record, last_id] {
-                const std::string_view space = record.topic.substr(0, record.topic.find('/'));
-                const auto newest = self->context_.log.get(space, record.key, conflict.actual);
-                if (newest && newest->view.seq == conflict.last_seq) *last_id = newest->view.id;
+            [self = shared_from_this(), found, details] {
+                *details = violation_details(self->context_.log, *found);
             },
-            [self = shared_from_this(), conflict, record, error, last_id] {
-                answer_error(self->exchange_, error,
-                             violations_text(1, record, conflict, *last_id));
+            [self = shared_from_this(), error, found, details] {
+                answer_error(self->exchange_, error, violations_text(*found, *details));
             });
     }
 

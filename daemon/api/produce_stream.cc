@@ -6,11 +6,11 @@
 #include <deque>
 
 #include "daemon/api/acks.h"
+#include "daemon/api/guarded_append.h"
+#include "daemon/api/line_parser.h"
 #include "daemon/api/line_splitter.h"
 #include "daemon/api/produce.h"
 #include "daemon/api/stream_report.h"
-#include "daemon/json/json_check.h"
-#include "daemon/json/record_json.h"
 
 namespace klog::api {
 namespace {
@@ -21,12 +21,11 @@ constexpr std::size_t kLeadBelowBytes = 96 * 1024;
 // Limits of one batch and of all that the log has of one stream.
 constexpr std::size_t kUnitLinesMax = 4096;
 constexpr std::size_t kUnitBytesMax = 1024 * 1024;
+// Each guard looks at the records of its unit that stand before it, while nobody else can write.
+constexpr std::size_t kUnitGuardsMax = 256;
 constexpr std::size_t kUnitsMax = 4;
 constexpr std::size_t kUnitsBytesMax = 4 * 1024 * 1024;
-// What an envelope may hold besides its value: topic, key, id and headers, escaped.
-constexpr std::size_t kEnvelopeBytesMax = 128 * 1024;
 constexpr int kStaleRetriesMax = 3;
-constexpr std::string_view kLargerValues = "klog daemon --value-bytes-max";
 constexpr std::size_t kUnreadAcksBytesMax = 1024 * 1024;
 constexpr std::chrono::milliseconds kUnreadAcksTimeout{30'000};
 
@@ -36,7 +35,9 @@ struct Unit {
     std::vector<LocalError> errors;
     std::size_t bytes = 0;
     bool under_way = false;
-    bool lines_found = false;          // asked once where duplicates were written
+    bool lines_found = false;    // asked once where duplicates were written
+    bool details_found = false;  // asked once what stands against refused records
+    ConflictDetails details;
     std::vector<std::size_t> retried;  // the records that were handed in again
     int retries = 0;
     std::shared_ptr<WriteBatch> again;
@@ -48,7 +49,8 @@ public:
         : context_(context),
           exchange_(std::move(exchange)),
           options_(std::move(options)),
-          splitter_(context.options.value_bytes_max / 3 * 4 + kEnvelopeBytesMax),
+          splitter_(line_bytes_max(context.options.value_bytes_max)),
+          parser_(options_, context.options.value_bytes_max),
           report_(options_.summary, options_.skip_errors, options_.session_line - 1),
           stream_(std::make_shared<WriteStream>()),
           settings_seq_(context.log.settings_seq()),
@@ -77,7 +79,7 @@ private:
         if (pumping_ || finished_) return;
         pumping_ = true;
         led_ = false;
-        while (!input_ended_ && !stale_ && !reading_ && has_room()) {
+        while (!input_ended_ && !stale_ && !reading_ && !looking_ && has_room()) {
             if (submit_unit()) continue;
             if (splitter_.ended()) {
                 input_ended_ = true;
@@ -168,14 +170,18 @@ private:
         auto batch = std::make_unique<WriteBatch>();
         auto unit = std::make_shared<Unit>();
         const std::string* kept = nullptr;
-        while (batch->records.size() < kUnitLinesMax && unit->errors.size() < kUnitLinesMax &&
-               unit->bytes < kUnitBytesMax) {
+        std::size_t guards = 0;
+        while (batch->records.size() < kUnitLinesMax && guards < kUnitGuardsMax &&
+               unit->errors.size() < kUnitLinesMax && unit->bytes < kUnitBytesMax) {
             std::optional<Line> line = splitter_.next();
             if (!line) break;
             unit->bytes += line->size;
             WriteRecord& record = batch->records.emplace_back();
-            Status status = parse_line(*line, *batch, record);
+            record.line = options_.session_line - 1 + line->number;
+            record.settings_seq = settings_seq_;
+            Status status = parser_.parse(*line, *batch, record);
             if (status) {
+                if (record.guard != nullptr) ++guards;
                 if (line->owner.get() != kept) {
                     kept = line->owner.get();
                     batch->keep_alive(std::move(line->owner));
@@ -201,51 +207,6 @@ private:
         return true;
     }
 
-    Status parse_line(const Line& line, WriteBatch& batch, WriteRecord& record) {
-        record.line = options_.session_line - 1 + line.number;
-        record.settings_seq = settings_seq_;
-        if (line.too_long) {
-            return Error{Code::value_too_large,
-                         fmt::format("the line is longer than a value of {} bytes can make it",
-                                     context_.options.value_bytes_max),
-                         std::string(kLargerValues)};
-        }
-        if (options_.envelope) {
-            return json::parse_envelope(line.data, line.size, context_.options.value_bytes_max,
-                                        batch, record, line.number);
-        }
-        KLOG_TRY_ASSIGN(record.value, json::Checker().check(line.data, line.size, line.number));
-        if (record.value.size() > context_.options.value_bytes_max) {
-            return Error{Code::value_too_large,
-                         fmt::format("the value holds {} bytes, at most {} are allowed",
-                                     record.value.size(), context_.options.value_bytes_max),
-                         std::string(kLargerValues)};
-        }
-        record.headers = options_.headers;
-        record.topic = options_.topic.text();
-        if (!options_.topic.fixed()) {
-            KLOG_TRY_ASSIGN(std::string topic, options_.topic.fill(record.value));
-            record.topic = batch.keep(std::move(topic));
-        }
-        record.has_key = options_.key.has_value() || options_.key_from.has_value();
-        if (options_.key) record.key = *options_.key;
-        if (options_.key_from) {
-            KLOG_TRY_ASSIGN(std::string key, json::text_at(record.value, *options_.key_from));
-            record.key = batch.keep(std::move(key));
-        }
-        if (options_.id_from) {
-            KLOG_TRY_ASSIGN(std::string id, json::text_at(record.value, *options_.id_from));
-            if (id.empty() || id.size() > Limits::kIdBytesMax) {
-                return Error{Code::bad_record,
-                             fmt::format("an id has 1 to {} bytes, this one {}",
-                                         Limits::kIdBytesMax, id.size()),
-                             {}};
-            }
-            record.id = batch.keep(std::move(id));
-        }
-        return {};
-    }
-
     // again: these are records of a unit that were handed back because settings had changed.
     void append(const std::shared_ptr<Unit>& unit, std::unique_ptr<WriteBatch> batch, bool again) {
         batch->stream = stream_;
@@ -265,6 +226,17 @@ private:
                 self->answered(*unit);
             });
         };
+        if (context_.log.guards_in_memory(*batch)) return hand_in(std::move(batch));
+        looking_ = true;
+        look_at_guards(context_, exchange_, std::move(batch),
+                       [self = shared_from_this()](std::unique_ptr<WriteBatch> looked) {
+                           self->looking_ = false;
+                           self->hand_in(std::move(looked));
+                           self->pump();
+                       });
+    }
+
+    void hand_in(std::unique_ptr<WriteBatch> batch) {
         exchange_->outcome_is_open();
         context_.log.append(std::move(batch));
     }
@@ -289,9 +261,9 @@ private:
         while (!units_.empty() && !units_.front()->under_way && !looking_up_) {
             const std::shared_ptr<Unit> unit = units_.front();
             if (stale_ && retry_stale(unit)) return;
-            if (look_up_lines(unit)) return;
+            if (look_up_lines(unit) || look_up_details(unit)) return;
             std::string out;
-            report_.add(*unit->batch, unit->errors, out);
+            report_.add(*unit->batch, unit->errors, unit->details, out);
             if (!out.empty()) exchange_->write(std::move(out));
             units_bytes_ -= unit->bytes;
             units_.pop_front();
@@ -340,6 +312,24 @@ private:
             },
             [self = shared_from_this(), unit, found] {
                 fill_lines(*unit->batch, *found);
+                self->looking_up_ = false;
+                self->answer_units();
+            });
+        return true;
+    }
+
+    // What only the disk knows of the conflicts in it. True: wait.
+    bool look_up_details(const std::shared_ptr<Unit>& unit) {
+        if (unit->details_found || !has_conflict(*unit->batch)) return false;
+        looking_up_ = true;
+        unit->details_found = true;
+        auto found = std::make_shared<ConflictDetails>();
+        exchange_->run_blocking(
+            [self = shared_from_this(), unit, found] {
+                *found = conflict_details(self->context_.log, *unit->batch);
+            },
+            [self = shared_from_this(), unit, found] {
+                unit->details = std::move(*found);
                 self->looking_up_ = false;
                 self->answer_units();
             });
@@ -397,6 +387,7 @@ private:
     ExchangePtr exchange_;
     StreamOptions options_;
     LineSplitter splitter_;
+    LineParser parser_;
     std::size_t piece_bytes_ = 0;  // of the newest piece of the body
     StreamReport report_;
     std::shared_ptr<WriteStream> stream_;
@@ -411,6 +402,7 @@ private:
     bool input_ended_ = false;  // nothing more is handed to the log
     bool stale_ = false;
     bool looking_up_ = false;
+    bool looking_ = false;  // at the guards of a batch: nothing may overtake it
     bool waiting_for_reader_ = false;
     bool finished_ = false;
 };

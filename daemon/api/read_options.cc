@@ -14,9 +14,10 @@ namespace klog::api {
 namespace {
 
 constexpr std::array kReadParams = {
-    ParamSpec{"filter", true}, ParamSpec{"not", true}, ParamSpec{"from"},  ParamSpec{"after"},
-    ParamSpec{"last"},         ParamSpec{"until"},     ParamSpec{"limit"}, ParamSpec{"follow"},
-    ParamSpec{"key"},          ParamSpec{"marks"},
+    ParamSpec{"filter", true}, ParamSpec{"not", true},      ParamSpec{"from"},
+    ParamSpec{"after"},        ParamSpec{"last"},           ParamSpec{"until"},
+    ParamSpec{"limit"},        ParamSpec{"follow"},         ParamSpec{"key"},
+    ParamSpec{"marks"},        ParamSpec{"newest_per_key"},
 };
 
 // RFC 3339, or a duration before now.
@@ -31,24 +32,6 @@ Result<Time> parse_moment(std::string_view name, std::string_view text, std::str
     return error;
 }
 
-Result<ReadFrom> parse_from(std::string_view text, Time now) {
-    ReadFrom from;
-    if (text == "start") return from;
-    if (text == "end") {
-        from.form = ReadFrom::Form::end;
-        return from;
-    }
-    if (const auto seq = parse_number(text)) {
-        from.form = ReadFrom::Form::from;
-        from.seq = Seq{*seq};
-        return from;
-    }
-    from.form = ReadFrom::Form::time;
-    KLOG_TRY_ASSIGN(from.time,
-                    parse_moment("from", text, "start, end, a seq, a time or a duration", now));
-    return from;
-}
-
 Status take_start(const Params& params, const http::Request& request, Time now,
                   ReadOptions& options) {
     int given = 0;
@@ -56,9 +39,10 @@ Status take_start(const Params& params, const http::Request& request, Time now,
     if (given > 1) {
         return Error{Code::bad_option, "'from', 'after' and 'last' exclude each other", {}};
     }
-    if (options.follow) options.from.form = ReadFrom::Form::end;
+    // First the newest of what is there: that is what it is asked for.
+    if (options.follow && !options.newest_per_key) options.from.form = ReadFrom::Form::end;
     if (const auto from = params.text("from")) {
-        KLOG_TRY_ASSIGN(options.from, parse_from(*from, now));
+        KLOG_TRY_ASSIGN(options.from, parse_from("from", *from, now));
     }
     KLOG_TRY_ASSIGN(auto after, params.number("after"));
     // A browser that reconnects says how far it came; that counts before the URL.
@@ -103,6 +87,24 @@ Status check_order(const Params& params, const ReadOptions& options) {
 
 }  // namespace
 
+Result<ReadFrom> parse_from(std::string_view name, std::string_view text, Time now) {
+    ReadFrom from;
+    if (text == "start") return from;
+    if (text == "end") {
+        from.form = ReadFrom::Form::end;
+        return from;
+    }
+    if (const auto seq = parse_number(text)) {
+        from.form = ReadFrom::Form::from;
+        from.seq = Seq{*seq};
+        return from;
+    }
+    from.form = ReadFrom::Form::time;
+    KLOG_TRY_ASSIGN(from.time,
+                    parse_moment(name, text, "start, end, a seq, a time or a duration", now));
+    return from;
+}
+
 Result<Until> parse_until(const Params& params, Time now) {
     Until until;
     const auto text = params.text("until");
@@ -140,6 +142,7 @@ Result<ReadRequest> parse_read_request(const http::Request& request, Time now) {
     read.options.not_filters = params.all("not");
     KLOG_TRY_ASSIGN(read.options.follow, params.flag("follow"));
     KLOG_TRY_ASSIGN(read.marks, params.flag("marks"));
+    KLOG_TRY_ASSIGN(read.options.newest_per_key, params.flag("newest_per_key"));
     KLOG_TRY(take_start(params, request, now, read.options));
     KLOG_TRY_ASSIGN(const Until until, parse_until(params, now));
     read.options.until_seq = until.seq;

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 
 #include "daemon/api/params.h"
+#include "daemon/api/read_observer.h"
 #include "daemon/http/exchange.h"
 #include "klog/log.h"
 #include "klog/result.h"
@@ -20,9 +22,8 @@ struct ReadRequest {
     enum class Form : std::uint8_t { lines, events, frames };
     Form form = Form::lines;   // NDJSON, server-sent events, the frames of schemas/batch.md
     bool read_to_head = true;  // Klog-Read-To in the head of a read that does not follow
-    // Records of other versions are left out, and the read ends at version_last.
-    std::uint64_t version_first = 0;
-    std::uint64_t version_last = std::numeric_limits<std::uint64_t>::max();
+    std::optional<HistoryOptions> history;   // read in place of `options`
+    std::shared_ptr<ReadObserver> observer;  // may be null
 };
 
 // A seq, a time, or a duration before now, as `until` takes it.
@@ -32,6 +33,9 @@ struct Until {
 };
 // Neither where the parameter is missing. Errors: bad_option.
 [[nodiscard]] Result<Until> parse_until(const Params& params, Time now);
+
+// "start", "end", a seq, a time or a duration before now. Errors: bad_option, naming `name`.
+[[nodiscard]] Result<ReadFrom> parse_from(std::string_view name, std::string_view text, Time now);
 
 // The hint of a filter that holds a space, which was a "+" in the query. Otherwise the error as it
 // is.

@@ -1,6 +1,8 @@
 #include "daemon/api/read_stream.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 
 #include "daemon/api/record_writer.h"
 #include "segment/batch_format.h"
@@ -12,6 +14,12 @@ namespace {
 constexpr std::size_t kStepBytesMax = 256 * 1024;
 constexpr int kReadsPerStep = 64;
 constexpr std::size_t kUnsentBytesMax = 512 * 1024;
+// Where peers together have left more than this untaken, each read goes on only once its own peer
+// has taken all, and by small steps: ten thousand that do not read must not fill the memory.
+constexpr std::size_t kUnsentOfAllMax = 64 * 1024 * 1024;
+constexpr std::size_t kCrowdedStepBytesMax = 8 * 1024;
+// What a record is rendered to beside its topic, key and value, about.
+constexpr std::size_t kRenderedRestBytes = 160;
 constexpr std::chrono::milliseconds kHeartbeat{15'000};
 
 using Form = ReadRequest::Form;
@@ -29,6 +37,7 @@ std::unique_ptr<RecordWriter> make_writer(const ReadRequest& request) {
 // What one step found, rendered.
 struct Step {
     std::string text;
+    Seq sent;  // the last record in it; 0: there is none
     Seq read_to;
     Seq head;
     std::uint64_t records = 0;
@@ -46,10 +55,7 @@ public:
           request_(std::move(request)),
           writer_(make_writer(request_)),
           left_(request_.limit) {
-        const ReadRequest any;
-        const bool all_versions = request_.version_first == any.version_first &&
-                                  request_.version_last == any.version_last;
-        request_.options.stored_blocks = writer_->takes_blocks() && all_versions;
+        request_.options.stored_blocks = writer_->takes_blocks();
     }
 
     void start() {
@@ -57,37 +63,43 @@ public:
         exchange_->on_drain([self = shared_from_this()] { self->drain(); });
         using From = ReadFrom::Form;
         const From from = request_.options.from.form;
-        if (from != From::time && from != From::last && !request_.options.until_time) {
-            return opened(context_.log.read(request_.options));
-        }
+        const bool searches = from == From::time || from == From::last ||
+                              request_.options.until_time || request_.history;
+        if (!searches) return opened(open());
         // Searching for a start point may read the disk.
         auto reader = std::make_shared<std::optional<Result<std::unique_ptr<Reader>>>>();
         exchange_->run_blocking(
-            [self = shared_from_this(), reader] {
-                reader->emplace(self->context_.log.read(self->request_.options));
-            },
+            [self = shared_from_this(), reader] { reader->emplace(self->open()); },
             [self = shared_from_this(), reader] { self->opened(std::move(**reader)); });
     }
 
 private:
+    [[nodiscard]] Result<std::unique_ptr<Reader>> open() const {
+        if (request_.history) return context_.log.history(*request_.history);
+        return context_.log.read(request_.options);
+    }
+
     void opened(Result<std::unique_ptr<Reader>> reader) {
         if (exchange_ == nullptr) return;
         if (!reader) return refuse(std::move(reader).error());
         reader_ = std::move(*reader);
         read_to_ = reader_->begin_after();
+        sent_ = read_to_;
         step();
     }
 
     // Nothing was sent yet: an ordinary problem document.
     void refuse(Error error) {
         error = explain_filter(std::move(error), request_.options.filters);
-        answer_error(exchange_, error);
+        const bool no_key = request_.history && error.code == Code::not_found;
+        answer_error(exchange_, error, no_key ? R"("state":"absent")" : "");
         let_go();
     }
 
     void step() {
         if (exchange_ == nullptr || stepping_) return;
         stepping_ = true;
+        step_bytes_max_ = crowded() ? kCrowdedStepBytesMax : kStepBytesMax;
         if (reader_->ready_in_memory()) return stepped(make_step());
         auto made = std::make_shared<Step>();
         exchange_->run_blocking(
@@ -101,7 +113,8 @@ private:
         Step step;
         std::uint64_t left = left_;
         for (int reads = 0; reads < kReadsPerStep && !step.end && left > 0; ++reads) {
-            Result<ReadChunk> chunk = reader_->read(kStepBytesMax, static_cast<std::size_t>(left));
+            Result<ReadChunk> chunk =
+                reader_->read(step_bytes_max_, static_cast<std::size_t>(left));
             if (!chunk) {
                 step.error = std::move(chunk).error();
                 return step;
@@ -114,25 +127,35 @@ private:
             step.end = step.end || chunk->end;
             const bool dry = chunk->records.empty() && chunk->blocks.empty();
             if (!request_.options.stored_blocks || dry || step.read_to >= step.head) break;
-            if (step.text.size() >= kStepBytesMax) break;
+            if (step.text.size() >= step_bytes_max_) break;
         }
         return step;
     }
 
     void render(const ReadChunk& chunk, Step& step) {
-        if (step.text.empty() && !chunk.records.empty()) step.text.reserve(kStepBytesMax / 4);
+        if (step.text.empty()) step.text.reserve(room_for(chunk));
         for (const RecordView& record : chunk.records) {
-            if (record.version.value > request_.version_last) step.end = true;
-            if (step.end) break;
-            if (record.version.value < request_.version_first) continue;
             writer_->record(step.text, record);
+            step.sent = record.seq;
             ++step.records;
         }
         for (const StoredBlock& block : chunk.blocks) {
             writer_->block(step.text, block);
+            step.sent = block.last_seq;
             step.records += block.count;
         }
         writer_->close(step.text);
+    }
+
+    // Many steps have one short record, which may wait in memory for its peer.
+    static std::size_t room_for(const ReadChunk& chunk) {
+        std::size_t bytes = 0;
+        for (const RecordView& record : chunk.records) {
+            bytes += record.topic.size() + record.key.size() + record.value.size();
+            bytes += kRenderedRestBytes;
+            if (bytes >= kStepBytesMax / 4) return kStepBytesMax / 4;
+        }
+        return bytes;
     }
 
     void stepped(Step step) {
@@ -154,6 +177,8 @@ private:
         if (!cut) add_marks(step, caught_up);
         if (cut || step.end) writer_->end(step.text, cut);
         if (!step.text.empty()) exchange_->write(std::move(step.text));
+        sent_ = std::max(sent_, step.sent);
+        if (request_.observer) request_.observer->looked(sent_, read_to_);
         if (cut || step.end) return end();
         if (request_.options.follow && caught_up) return wait();
         go_on();
@@ -189,6 +214,9 @@ private:
             headers.emplace_back("Klog-Read-To", std::to_string(end_at().value));
         }
         if (request_.form == Form::events) headers.emplace_back("Cache-Control", "no-store");
+        if (request_.observer) {
+            for (auto& header : request_.observer->headers()) headers.push_back(std::move(header));
+        }
         std::string type(media_type(request_.form));
         if (exchange_->request().method == "HEAD") {
             http::Response response;
@@ -199,22 +227,49 @@ private:
             return true;
         }
         exchange_->start_stream(200, std::move(type), std::move(headers));
-        restart_heartbeat();
+        next_heartbeat(first_heartbeat());
+        if (request_.observer) request_.observer->begun(stopper());
         return false;
     }
 
-    void restart_heartbeat() {
-        exchange_->set_timer(kHeartbeat, [self = shared_from_this()] {
+    // Ends the answer with an error, from any thread.
+    std::function<void(Error)> stopper() {
+        return [weak = weak_from_this(), exchange = std::weak_ptr(exchange_)](Error error) {
+            const auto alive = exchange.lock();
+            if (alive == nullptr) return;
+            alive->post([weak, error = std::move(error)] {
+                const auto self = weak.lock();
+                if (self != nullptr && self->exchange_ != nullptr) self->fail(error);
+            });
+        };
+    }
+
+    // Ten thousand who came at once must not all be due at once for ever: the first heartbeat comes
+    // after half of the time to all of it, as the place in memory has it.
+    [[nodiscard]] std::chrono::milliseconds first_heartbeat() const {
+        constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15U;  // 2^64 / golden ratio
+        const auto place = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this));
+        const std::uint64_t share = (place * kSpread) >> 48U;  // of 2^16
+        return kHeartbeat - kHeartbeat / 2 * static_cast<std::int64_t>(share) / 65'536;
+    }
+
+    void next_heartbeat(std::chrono::milliseconds after) {
+        exchange_->set_timer(after, [self = shared_from_this()] {
             if (self->exchange_ == nullptr) return;
             self->heartbeat_due_ = true;
-            self->restart_heartbeat();
+            self->next_heartbeat(kHeartbeat);
             if (self->waiting_) self->woken();  // looks again, so that the heartbeat says how far
         });
     }
 
+    [[nodiscard]] bool crowded() const {
+        return exchange_->unsent_bytes_of_all() > kUnsentOfAllMax;
+    }
+    [[nodiscard]] std::size_t unsent_max() const { return crowded() ? 0 : kUnsentBytesMax; }
+
     // As soon as the peer has taken enough.
     void go_on() {
-        exchange_->on_unsent_below(kUnsentBytesMax, [self = shared_from_this()] { self->step(); });
+        exchange_->on_unsent_below(unsent_max(), [self = shared_from_this()] { self->step(); });
     }
 
     // Until there is something new.
@@ -226,7 +281,7 @@ private:
         arming_ = true;
         reader_->on_ready([weak, exchange] {
             if (const auto alive = exchange.lock()) {
-                alive->post([weak] {
+                alive->post_late([weak] {
                     if (const auto self = weak.lock()) self->woken();
                 });
             }
@@ -245,7 +300,7 @@ private:
         reader_->on_ready(nullptr);
         // Not at once: under a busy writer steps and wake-ups would nest without end.
         if (woken_at_once_) return go_on();
-        if (exchange_->unsent_bytes() > kUnsentBytesMax) return go_on();
+        if (exchange_->unsent_bytes() > unsent_max()) return go_on();
         step();
     }
 
@@ -282,6 +337,7 @@ private:
         }
         waiting_ = false;
         exchange_.reset();
+        if (const auto observer = std::exchange(request_.observer, nullptr)) observer->ended();
         if (reader_ == nullptr || stepping_) return;  // stepped() lets go of the reader
         reader_->on_ready(nullptr);
         reader_.reset();
@@ -293,7 +349,9 @@ private:
     std::unique_ptr<RecordWriter> writer_;
     std::unique_ptr<Reader> reader_;
     std::uint64_t left_;
+    std::size_t step_bytes_max_ = kStepBytesMax;
     Seq read_to_;
+    Seq sent_;
     bool begun_ = false;     // the head was sent
     bool stepping_ = false;  // a step is being made, perhaps on another thread
     bool waiting_ = false;

@@ -19,7 +19,9 @@ public:
 
     void heartbeat(std::string& out, Seq read_to, bool head) override {
         if (marks_) return mark(out, read_to, head);
-        if (events_) {
+        if (events_ && read_to == Seq{}) {
+            out += ":\n\n";  // a reader that takes up an id of 0 would forget its start
+        } else if (events_) {
             out += ":\nid: " + std::to_string(read_to.value) + "\n\n";
         } else {
             out.push_back('\n');

@@ -29,6 +29,14 @@ constexpr std::array kRoutes = {
     Route{"GET", "v1/topics", handle_topics},
     Route{"GET", "v1/head", handle_head},
     Route{"GET", "v1/count", handle_count},
+    Route{"GET", "v1/consumers", handle_consumers},
+    Route{"DELETE", "v1/consumers", handle_consumers_delete},
+    Route{"GET", "v1/consumers/*", handle_consumer_get},
+    Route{"PUT", "v1/consumers/*", handle_consumer_put},
+    Route{"DELETE", "v1/consumers/*", handle_consumer_delete},
+    Route{"GET", "v1/consumers/*/records", handle_consumer_read},
+    Route{"POST", "v1/consumers/*/ack", handle_consumer_ack},
+    Route{"POST", "v1/consumers/*/reset", handle_consumer_reset},
     Route{"GET", "livez", handle_livez},
     Route{"GET", "readyz", handle_readyz},
     Route{"GET", "metrics", handle_metrics},
@@ -54,7 +62,8 @@ public:
     Api(Store& store, const ApiOptions& options)
         : context_{store, store.default_log(), options,
                    std::make_shared<BodyBudget>(std::max(
-                       options.bodies_bytes_max, options.value_bytes_max * kLargestBodiesMin))} {
+                       options.bodies_bytes_max, options.value_bytes_max * kLargestBodiesMin)),
+                   std::make_shared<ConsumerReaders>()} {
         if (!context_.options.now) {
             env_ = make_posix_env();
             context_.options.now = [this] { return env_->now(); };
@@ -127,7 +136,8 @@ std::unique_ptr<http::Handler> make_api(Store& store, const ApiOptions& options)
 void answer_error(const ExchangePtr& exchange, const Error& error, std::string_view extra) {
     http::Response response = http::problem(error, extra);
     const bool later = error.code == Code::backpressure || error.code == Code::stopping ||
-                       error.code == Code::too_many || error.code == Code::locked;
+                       error.code == Code::too_many || error.code == Code::locked ||
+                       error.code == Code::rebuilding || error.code == Code::consumer_busy;
     if (later) response.headers.emplace_back("Retry-After", "1");
     exchange->respond(std::move(response));
 }

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "daemon/api/violations.h"
 #include "klog/log.h"
 #include "klog/result.h"
 
@@ -25,8 +27,9 @@ public:
         : summary_(summary), skip_errors_(skip_errors), line_offset_(line_offset) {}
 
     // The next batch with its results. Appends its lines to out, nothing for a summary. After an
-    // error nothing more is told, unless errors are skipped.
-    void add(const WriteBatch& batch, const std::vector<LocalError>& errors, std::string& out);
+    // error nothing more is told, unless errors are skipped. details: as far as they are known.
+    void add(const WriteBatch& batch, const std::vector<LocalError>& errors,
+             const ConflictDetails& details, std::string& out);
 
     // {"count","first_seq","last_seq","errors":[…]}. At most kErrorsMax errors are listed;
     // "errors_left_out" counts the others.
@@ -35,9 +38,11 @@ public:
     static constexpr std::size_t kErrorsMax = 1000;
 
 private:
-    void add_result(const WriteBatch& batch, std::size_t i, std::string& out);
-    void add_error(std::uint64_t line, const Error& error, const WriteRecord* record,
-                   const Conflict* conflict, std::string& out);
+    void add_result(const WriteBatch& batch, std::size_t i, const ConflictDetails& details,
+                    std::string& out);
+    // violations: their text, or nothing.
+    void add_error(std::uint64_t line, const Error& error, std::string_view violations,
+                   std::string& out);
 
     bool summary_;
     bool skip_errors_;

@@ -5,6 +5,8 @@
 #include <array>
 #include <limits>
 
+#include "daemon/api/read_options.h"
+#include "daemon/json/guard_json.h"
 #include "daemon/json/json_check.h"
 #include "daemon/json/record_json.h"
 
@@ -12,15 +14,21 @@ namespace klog::api {
 namespace {
 
 constexpr std::array kSingleParams = {
-    ParamSpec{"topic"}, ParamSpec{"key"},  ParamSpec{"expect"},       ParamSpec{"id"},
-    ParamSpec{"ack"},   ParamSpec{"kind"}, ParamSpec{"header", true}, ParamSpec{"event_time"},
+    ParamSpec{"topic"},        ParamSpec{"key"},        ParamSpec{"expect"},
+    ParamSpec{"id"},           ParamSpec{"ack"},        ParamSpec{"kind"},
+    ParamSpec{"header", true}, ParamSpec{"event_time"}, ParamSpec{"expect_none", true},
+    ParamSpec{"after"},
 };
 
 constexpr std::array kStreamParams = {
-    ParamSpec{"topic"},   ParamSpec{"key"},          ParamSpec{"key_from"},
-    ParamSpec{"id_from"}, ParamSpec{"header", true}, ParamSpec{"on_error"},
-    ParamSpec{"acks"},    ParamSpec{"ack"},          ParamSpec{"envelope"},
-    ParamSpec{"session"}, ParamSpec{"session_line"}, ParamSpec{"session_after"},
+    ParamSpec{"topic"},        ParamSpec{"key"},
+    ParamSpec{"key_from"},     ParamSpec{"id_from"},
+    ParamSpec{"header", true}, ParamSpec{"on_error"},
+    ParamSpec{"acks"},         ParamSpec{"ack"},
+    ParamSpec{"envelope"},     ParamSpec{"session"},
+    ParamSpec{"session_line"}, ParamSpec{"session_after"},
+    ParamSpec{"atomic"},       ParamSpec{"expect_none", true},
+    ParamSpec{"after"},
 };
 
 Status check_ack(const Params& params) {
@@ -57,6 +65,47 @@ Result<Time> parse_event_time(std::string_view text) {
         time.error().hint = "'+' is a space in a query: write %2B";
     }
     return time;
+}
+
+// expect_none and after: what must not be there for the write to succeed.
+Result<std::optional<FilterGuard>> parse_guard(const Params& params) {
+    KLOG_TRY_ASSIGN(const auto after, params.number("after"));
+    if (!params.has("expect_none")) {
+        if (!after) return std::optional<FilterGuard>();
+        return Error{Code::bad_option, "'after' stands without 'expect_none'",
+                     "expect_none=FILTER says what must not be there behind it"};
+    }
+    FilterGuard guard;
+    guard.none = params.all("expect_none");
+    guard.after = Seq{after.value_or(0)};
+    if (guard.none.size() > Limits::kGuardFiltersMax) {
+        return Error{Code::bad_option,
+                     fmt::format("'expect_none' stands {} times, at most {} are allowed",
+                                 guard.none.size(), Limits::kGuardFiltersMax),
+                     "a wider filter may do the work of several"};
+    }
+    if (Status status = json::check_guard(guard); !status) {
+        return explain_filter(std::move(status).error(), guard.none);
+    }
+    return std::optional<FilterGuard>(std::move(guard));
+}
+
+// What an atomic batch does not take, and what only it takes.
+Status check_atomic(const Params& params, const StreamOptions& options) {
+    if (!options.atomic) {
+        if (!options.guard) return {};
+        return Error{Code::bad_option, "'expect_none' is for one record or an atomic batch",
+                     "in a stream each envelope carries its own guard as 'expect'"};
+    }
+    for (const std::string_view name :
+         {"on_error", "acks", "session", "session_line", "session_after"}) {
+        if (params.has(name)) {
+            return Error{Code::bad_option,
+                         fmt::format("'{}' and 'atomic' exclude each other", name),
+                         "an atomic batch is written whole or not at all, and answered once"};
+        }
+    }
+    return {};
 }
 
 // 32 hexadecimal digits, not all zero.
@@ -180,6 +229,7 @@ Result<SingleOptions> parse_single_options(const http::Request& request) {
     if (const auto expect = params.text("expect")) {
         KLOG_TRY_ASSIGN(options.expect, json::parse_expect(*expect));
     }
+    KLOG_TRY_ASSIGN(options.guard, parse_guard(params));
     return options;
 }
 
@@ -188,6 +238,9 @@ Result<StreamOptions> parse_stream_options(const http::Request& request) {
     KLOG_TRY(check_ack(params));
     StreamOptions options;
     KLOG_TRY_ASSIGN(options.envelope, params.flag("envelope"));
+    KLOG_TRY_ASSIGN(options.atomic, params.flag("atomic"));
+    KLOG_TRY_ASSIGN(options.guard, parse_guard(params));
+    KLOG_TRY(check_atomic(params, options));
     if (options.envelope) {
         for (const std::string_view name : {"topic", "key", "key_from", "id_from", "header"}) {
             if (params.has(name)) {

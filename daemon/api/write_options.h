@@ -46,12 +46,15 @@ struct SingleOptions {
     Kind kind = Kind::plain;
     std::optional<Time> event_time;
     Expect expect;
+    std::optional<FilterGuard> guard;  // expect_none, after
 };
 [[nodiscard]] Result<SingleOptions> parse_single_options(const http::Request& request);
 
-// What a stream of lines is told by its query.
+// What a stream of lines, or an atomic batch of them, is told by its query.
 struct StreamOptions {
     bool envelope = false;
+    bool atomic = false;
+    std::optional<FilterGuard> guard;  // expect_none, after; with atomic only
     TopicTemplate topic;
     std::optional<std::string> key;
     std::optional<std::vector<std::string>> key_from;

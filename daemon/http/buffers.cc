@@ -41,7 +41,7 @@ Buffer make_buffer(std::size_t bytes) {
     return buffer;
 }
 
-void gather(std::deque<std::string>& queue, std::string bytes) {
+void gather(Fifo<std::string>& queue, std::string bytes) {
     if (bytes.empty()) return;
     if (!queue.empty() && bytes.size() <= kSmallBytes &&
         queue.back().size() + bytes.size() <= kGatherBytesMax) {

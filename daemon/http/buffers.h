@@ -5,11 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/fifo.h"
 #include "daemon/http/chunked.h"
 #include "klog/result.h"
 
@@ -88,9 +88,9 @@ private:
     void frame_body();
     void take_sent(std::size_t bytes);
 
-    std::deque<std::string> wire_;  // framed
-    std::deque<std::string> body_;  // streamed and not framed yet
-    std::size_t wire_begin_ = 0;    // taken of wire_.front()
+    Fifo<std::string> wire_;      // framed
+    Fifo<std::string> body_;      // streamed and not framed yet
+    std::size_t wire_begin_ = 0;  // taken of wire_.front()
     std::size_t body_bytes_ = 0;
     std::size_t unsent_ = 0;
     bool chunked_ = false;

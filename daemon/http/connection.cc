@@ -15,6 +15,7 @@ namespace {
 
 // The method, its blanks and the version beside the target.
 constexpr std::size_t kStartLineRestBytes = 64;
+constexpr int kTryLater = 503;
 
 HeadLimits head_limits(const ServerLimits& limits) {
     return HeadLimits{limits.target_bytes_max + kStartLineRestBytes, limits.header_bytes_max,
@@ -35,6 +36,7 @@ Connection::Connection(std::shared_ptr<ServerCore> core, int fd, bool tcp)
 
 Connection::~Connection() {
     if (phase_ != Phase::closed) ::close(fd_);
+    core_->unsent_bytes.fetch_sub(counted_unsent_, std::memory_order_relaxed);
 }
 
 Status Connection::start(bool refused) {
@@ -48,8 +50,8 @@ Status Connection::start(bool refused) {
         turn([&] {
             enter_head();
             if (refused) {
-                fail(503, Error{Code::backpressure, "the daemon has too many connections",
-                                "try again later"});
+                fail(kTryLater, Error{Code::backpressure, "the daemon has too many connections",
+                                      "try again later"});
             }
         });
     } catch (const std::bad_alloc&) {
@@ -103,7 +105,15 @@ void Connection::turn(const std::function<void()>& work) {
     } catch (const std::bad_alloc&) {
         close_now();  // not even its time-out can be set
     }
+    count_unsent();
     in_turn_ = false;
+}
+
+void Connection::count_unsent() noexcept {
+    const std::size_t now = out_.unsent();
+    if (now == counted_unsent_) return;
+    core_->unsent_bytes.fetch_add(now - counted_unsent_, std::memory_order_relaxed);
+    counted_unsent_ = now;
 }
 
 // A handler that runs out of memory, or has a bug that throws, loses its request and no more.
@@ -140,7 +150,9 @@ void Connection::answer_failure(Code code, const std::exception& exception) {
     if (code == Code::bug) {
         error = Error{code, std::string("the request failed: ") + exception.what(), ""};
     }
-    exchange_->respond(problem(error));
+    Response response = problem(error);
+    if (response.status == kTryLater) response.headers.emplace_back("Retry-After", "1");
+    exchange_->respond(std::move(response));
 }
 
 // True if the next step may hand something to the log, and so wait for the disk.
@@ -364,7 +376,7 @@ void Connection::dispatch(std::string_view head_bytes) {
         return;
     }
     if (core_->draining.load(std::memory_order_relaxed)) {
-        fail(503, Error{Code::stopping, "the daemon is stopping", "try again later"});
+        fail(kTryLater, Error{Code::stopping, "the daemon is stopping", "try again later"});
         return;
     }
     in_.consume(scanner_.end());
@@ -400,6 +412,7 @@ void Connection::answer_preflight(const RequestHead& /*head*/) {
 // The server's own refusal: the connection ends with it, since what follows cannot be trusted.
 void Connection::fail(int status, const Error& error) {
     Response response = problem(status, error);
+    if (status == kTryLater) response.headers.emplace_back("Retry-After", "1");
     ResponseFraming framing;
     framing.content_length = response.body.size();
     framing.close = true;

@@ -8,12 +8,12 @@
 #define KLOG_DAEMON_HTTP_CONNECTION_H
 
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "base/fifo.h"
 #include "daemon/http/asio.h"
 #include "daemon/http/buffers.h"
 #include "daemon/http/head_scan.h"
@@ -83,6 +83,7 @@ private:
     void give_up(Code code, const std::exception& exception) noexcept;
     void answer_failure(Code code, const std::exception& exception);
     bool send_out();
+    void count_unsent() noexcept;
     void arm_waits();
     void arm_timer();
     void on_timer();
@@ -139,11 +140,12 @@ private:
 
     InBuffer in_;
     OutQueue out_;
+    std::size_t counted_unsent_ = 0;  // of it, in the core's sum
     HeadScanner scanner_;
     BodySource body_;
     bool continue_wanted_ = false;  // the peer waits for 100 Continue
     std::shared_ptr<ExchangeImpl> exchange_;
-    std::deque<std::function<void()>> calls_;  // to run in this turn, in order
+    Fifo<std::function<void()>> calls_;  // to run in this turn, in order
 };
 
 }  // namespace klog::http

@@ -27,7 +27,7 @@ bool Connection::finish_body_read(Result<BodyChunk> result) {
     if (!exchange_ || !exchange_->body_call_) return false;
     read_deadline_ = kNever;
     auto call = std::exchange(exchange_->body_call_, nullptr);
-    calls_.emplace_back([call = std::move(call), result = std::move(result)]() mutable {
+    calls_.push_back([call = std::move(call), result = std::move(result)]() mutable {
         call(std::move(result));
     });
     return true;

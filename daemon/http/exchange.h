@@ -77,6 +77,8 @@ public:
     virtual void finish() = 0;
     // Bytes given to write() that the socket has not taken yet.
     [[nodiscard]] virtual std::size_t unsent_bytes() const = 0;
+    // The same of all connections of the server together, about.
+    [[nodiscard]] virtual std::size_t unsent_bytes_of_all() const = 0;
     // Calls back once unsent_bytes() <= bytes (later, also if that holds now) or the peer is gone.
     virtual void on_unsent_below(std::size_t bytes, std::function<void()> callback) = 0;
 
@@ -93,6 +95,8 @@ public:
 
     // From any thread: run this on the strand (inline if this thread is on it already).
     virtual void post(std::function<void()> work) = 0;
+    // The same for what may wait until others had their turn: news for one of many readers.
+    virtual void post_late(std::function<void()> work) = 0;
     // Run work on a thread that may block, then `then` on the strand. Where several wait for a
     // thread the lowest order comes first; it is 0 for all but long reads: see work_queue.h.
     virtual void run_blocking(std::uint64_t order, std::function<void()> work,

@@ -79,7 +79,7 @@ void ExchangeImpl::start_stream(int status, std::string content_type,
     streaming_ = true;
     mute_ = head_.request.method == "HEAD" || is_bodiless(status);
     if (connection.ended_ && connection.tcp_) {
-        connection.calls_.emplace_back([self = connection_] { self->peer_gone(); });
+        connection.calls_.push_back([self = connection_] { self->peer_gone(); });
     }
 }
 
@@ -97,6 +97,10 @@ void ExchangeImpl::finish() {
 }
 
 std::size_t ExchangeImpl::unsent_bytes() const { return live() ? connection_->out_.unsent() : 0; }
+
+std::size_t ExchangeImpl::unsent_bytes_of_all() const {
+    return connection_->core_->unsent_bytes.load(std::memory_order_relaxed);
+}
 
 void ExchangeImpl::on_unsent_below(std::size_t bytes, std::function<void()> callback) {
     if (!live()) {
@@ -135,6 +139,14 @@ void ExchangeImpl::post(std::function<void()> work) {
         connection_->turn(work);
     } else {
         connection_->post(std::move(work));
+    }
+}
+
+void ExchangeImpl::post_late(std::function<void()> work) {
+    if (connection_->running_in_this_thread()) {
+        connection_->turn(work);
+    } else {
+        connection_->post_late(std::move(work));
     }
 }
 

@@ -22,6 +22,7 @@ public:
     void write(std::string bytes) override;
     void finish() override;
     [[nodiscard]] std::size_t unsent_bytes() const override;
+    [[nodiscard]] std::size_t unsent_bytes_of_all() const override;
     void on_unsent_below(std::size_t bytes, std::function<void()> callback) override;
     void outcome_is_open() override { outcome_open_ = true; }
     void abort() override;
@@ -29,6 +30,7 @@ public:
     [[nodiscard]] bool closed() const override { return closed_; }
     void on_drain(std::function<void()> callback) override;
     void post(std::function<void()> work) override;
+    void post_late(std::function<void()> work) override;
     void run_blocking(std::uint64_t order, std::function<void()> work,
                       std::function<void()> then) override;
     void set_timer(std::chrono::milliseconds after, std::function<void()> callback) override;

@@ -45,15 +45,19 @@ std::uint64_t name_of(IoLoop::Watch watch) {
 
 }  // namespace
 
+bool Strand::add_work(std::function<void()> work) {
+    const MutexLock lock(mutex_);
+    if (dropped_) return false;  // work ends with the call, outside the lock
+    work_.push_back(std::move(work));
+    return !std::exchange(scheduled_, true);
+}
+
 void Strand::post(std::function<void()> work) {
-    {
-        const MutexLock lock(mutex_);
-        if (dropped_) return;  // work ends with the call, outside the lock
-        work_.push_back(std::move(work));
-        if (scheduled_) return;
-        scheduled_ = true;
-    }
-    loop_.enqueue(shared_from_this());
+    if (add_work(std::move(work))) loop_.enqueue(shared_from_this());
+}
+
+void Strand::post_late(std::function<void()> work) {
+    if (add_work(std::move(work))) loop_.enqueue(shared_from_this(), true);
 }
 
 void Strand::add_event(std::uint32_t event) noexcept {
@@ -143,7 +147,9 @@ void IoLoop::stop() {
     std::vector<std::shared_ptr<Strand>> left;  // end outside the lock
     {
         const MutexLock lock(mutex_);
-        while (first_) left.push_back(pop());
+        for (Queue* queue : {&early_, &late_}) {
+            while (queue->first) left.push_back(queue->pop());
+        }
         for (Slot& slot : slots_) {
             if (slot.strand) left.push_back(std::move(slot.strand));
         }
@@ -206,21 +212,23 @@ bool IoLoop::others_wait() { return left_to_this_thread; }
 
 // An io thread that queues one strand takes it itself, as soon as it returns: that is sooner than
 // another thread would wake up. What comes on top is for others.
-void IoLoop::enqueue(std::shared_ptr<Strand> strand) noexcept {
+void IoLoop::enqueue(std::shared_ptr<Strand> strand, bool late) noexcept {
+    bool news = true;
     {
         const MutexLock lock(mutex_);
         if (!stopping_) {
-            Strand* const last = strand.get();
-            (last_ == nullptr ? first_ : last_->behind_) = std::move(strand);
-            last_ = last;
+            // Of the late ones there is never more than one to take.
+            news = !late || (!late_.first && !late_runs_);
+            if (news) ++depth_;
+            (late ? late_ : early_).push(std::move(strand));
             strand.reset();
-            ++depth_;
         }
     }
     if (strand) {
         strand->drop();
         return;
     }
+    if (!news) return;
     if (thread_loop == this && !left_to_this_thread) {
         left_to_this_thread = true;
     } else if (!looking_ && idle_ > 0) {
@@ -228,23 +236,50 @@ void IoLoop::enqueue(std::shared_ptr<Strand> strand) noexcept {
     }
 }
 
-std::shared_ptr<Strand> IoLoop::pop() {
-    std::shared_ptr<Strand> strand = std::move(first_);
-    first_ = std::move(strand->behind_);
-    if (!first_) last_ = nullptr;
-    --depth_;
+void IoLoop::Queue::push(std::shared_ptr<Strand> strand) noexcept {
+    Strand* const newest = strand.get();
+    (last == nullptr ? first : last->behind_) = std::move(strand);
+    last = newest;
+}
+
+std::shared_ptr<Strand> IoLoop::Queue::pop() noexcept {
+    std::shared_ptr<Strand> strand = std::move(first);
+    first = std::move(strand->behind_);
+    if (!first) last = nullptr;
     return strand;
 }
 
-std::shared_ptr<Strand> IoLoop::next() {
-    left_to_this_thread = false;
-    if (depth_ == 0) return nullptr;
+std::shared_ptr<Strand> IoLoop::pop(bool& late) {
+    late = may_run_late() && (!early_.first || early_in_a_row_ >= kEarlyInARowMax);
+    if (!late && !early_.first) return nullptr;
+    --depth_;
+    late_runs_ = late_runs_ || late;
+    early_in_a_row_ = late ? 0 : early_in_a_row_ + 1;
+    return (late ? late_ : early_).pop();
+}
+
+void IoLoop::late_ended() {
     const MutexLock lock(mutex_);
-    if (!first_) return nullptr;
-    std::shared_ptr<Strand> strand = pop();
+    late_runs_ = false;
+    if (late_.first) ++depth_;
+}
+
+bool IoLoop::run_queued() {
+    left_to_this_thread = false;
+    if (depth_ == 0) return false;
+    bool late = false;
+    std::shared_ptr<Strand> strand;
+    {
+        const MutexLock lock(mutex_);
+        strand = pop(late);
+    }
+    if (!strand) return false;
     // Two calls may have woken only one thread.
-    if (first_ && idle_ > 0) wake_one();
-    return strand;
+    if (depth_ > 0 && idle_ > 0) wake_one();
+    strand->run_waiting();
+    // This thread looks for the next one itself.
+    if (late) late_ended();
+    return true;
 }
 
 void IoLoop::wake_one() const {
@@ -301,11 +336,10 @@ void IoLoop::run() {
     thread_loop = this;
     int queued_in_a_row = 0;
     while (!stopping_) {
-        const std::shared_ptr<Strand> strand = next();
-        if (strand) strand->run_waiting();
-        if (strand && ++queued_in_a_row < kQueuedInARowMax) continue;
+        const bool ran = run_queued();
+        if (ran && ++queued_in_a_row < kQueuedInARowMax) continue;
         queued_in_a_row = 0;
-        if (!strand) {
+        if (!ran) {
             wait_for_event();
             continue;
         }

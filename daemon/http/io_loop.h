@@ -35,6 +35,8 @@ public:
     // From any thread, within any lock that no work takes: runs later, in the order of the calls.
     // Without memory for it std::bad_alloc comes out, and nothing has changed.
     void post(std::function<void()> work) KLOG_EXCLUDES(mutex_);
+    // The same, but where others wait for a thread they go first: see IoLoop::kEarlyInARowMax.
+    void post_late(std::function<void()> work) KLOG_EXCLUDES(mutex_);
     [[nodiscard]] bool running_in_this_thread() const;
 
 protected:
@@ -50,6 +52,8 @@ protected:
 
 private:
     friend class IoLoop;
+    // True: nobody runs this strand, so it has to be queued.
+    [[nodiscard]] bool add_work(std::function<void()> work) KLOG_EXCLUDES(mutex_);
     // True: nobody runs this strand, so the caller has to.
     [[nodiscard]] bool add_events(std::uint32_t epoll_events) KLOG_EXCLUDES(mutex_);
     // Runs what waits. Only for who was told to.
@@ -90,6 +94,11 @@ public:
     // Before fd is closed.
     void unwatch(Watch watch, int fd) KLOG_EXCLUDES(mutex_);
 
+    // News for ten thousand readers must not hold up who writes: strands that were posted late wait
+    // while others do, but one of them goes after so many others, and one thread at a time runs
+    // them.
+    static constexpr int kEarlyInARowMax = 8;
+
     // True if work for another strand waits for the calling thread to return. It should soon.
     [[nodiscard]] static bool others_wait();
 
@@ -100,9 +109,24 @@ private:
         std::uint32_t generation = 1;
     };
 
-    void enqueue(std::shared_ptr<Strand> strand) noexcept KLOG_EXCLUDES(mutex_);
-    [[nodiscard]] std::shared_ptr<Strand> pop() KLOG_REQUIRES(mutex_);
-    [[nodiscard]] std::shared_ptr<Strand> next() KLOG_EXCLUDES(mutex_);
+    // Strands that wait for a thread. One stands in a queue once at most, so they are linked to
+    // each other: to queue one takes no memory, and so cannot fail when its work was taken already.
+    struct Queue {
+        std::shared_ptr<Strand> first;
+        Strand* last = nullptr;
+        void push(std::shared_ptr<Strand> strand) noexcept;
+        [[nodiscard]] std::shared_ptr<Strand> pop() noexcept;
+    };
+
+    void enqueue(std::shared_ptr<Strand> strand, bool late = false) noexcept KLOG_EXCLUDES(mutex_);
+    [[nodiscard]] bool may_run_late() const KLOG_REQUIRES(mutex_) {
+        return late_.first && !late_runs_;
+    }
+    // late: it came from there, so late_ended() has to be told.
+    [[nodiscard]] std::shared_ptr<Strand> pop(bool& late) KLOG_REQUIRES(mutex_);
+    void late_ended() KLOG_EXCLUDES(mutex_);
+    // Of the next strand in the queues; false where there is none for this thread.
+    bool run_queued() KLOG_EXCLUDES(mutex_);
     [[nodiscard]] std::shared_ptr<Strand> owner(Watch watch) KLOG_EXCLUDES(mutex_);
     [[nodiscard]] bool look(epoll_event& event);
     void wait_for_event() KLOG_EXCLUDES(mutex_);
@@ -116,12 +140,12 @@ private:
     std::atomic<bool> stopping_{false};
     std::atomic<bool> looking_{false};   // a thread looks before it sleeps
     std::atomic<unsigned> idle_{0};      // threads that sleep, or are about to
-    std::atomic<std::size_t> depth_{0};  // of the queue, to look at without the lock
+    std::atomic<std::size_t> depth_{0};  // what threads may take, to look at without the lock
     Mutex mutex_;
-    // A strand stands in the queue once at most, so they are linked to each other: to queue one
-    // takes no memory, and so cannot fail when its work was taken already.
-    std::shared_ptr<Strand> first_ KLOG_GUARDED_BY(mutex_);
-    Strand* last_ KLOG_GUARDED_BY(mutex_) = nullptr;
+    Queue early_ KLOG_GUARDED_BY(mutex_);
+    Queue late_ KLOG_GUARDED_BY(mutex_);
+    int early_in_a_row_ KLOG_GUARDED_BY(mutex_) = 0;
+    bool late_runs_ KLOG_GUARDED_BY(mutex_) = false;
     std::vector<Slot> slots_ KLOG_GUARDED_BY(mutex_);
     std::vector<std::uint32_t> free_slots_ KLOG_GUARDED_BY(mutex_);
     std::vector<std::jthread> threads_;

@@ -81,6 +81,8 @@ public:
     [[nodiscard]] ServerStats stats() const override {
         ServerStats stats;
         stats.connections_open = core_->connections_open();
+        stats.connections_max =
+            std::min(core_->options.limits.connections_max, core_->descriptors_max);
         stats.connections_total = core_->connections_total.load(std::memory_order_relaxed);
         stats.requests_total = core_->requests_total.load(std::memory_order_relaxed);
         stats.responses_4xx = core_->responses_4xx.load(std::memory_order_relaxed);
@@ -103,10 +105,13 @@ private:
     static void accept(std::shared_ptr<ServerCore> core, int fd, bool tcp) {
         const std::size_t open = core ? core->connections_open() : 0;
         const std::size_t most = core ? core->options.limits.connections_max : 0;
-        if (!core || core->draining || open >= most + kRefusedMax) {
+        const auto descriptor = static_cast<std::size_t>(fd);
+        if (!core || core->draining || open >= most + kRefusedMax ||
+            descriptor >= core->descriptors_for_refusals) {
             ::close(fd);
             return;
         }
+        const bool refused = open >= most || descriptor >= core->descriptors_max;
         std::shared_ptr<Connection> connection;
         try {
             connection = std::make_shared<Connection>(core, fd, tcp);
@@ -120,7 +125,7 @@ private:
             return;  // it closes as it ends
         }
         // No room in epoll for one more is the same.
-        if (!connection->start(open >= most)) core->remove(connection.get());
+        if (!connection->start(refused)) core->remove(connection.get());
     }
 
     // A timer that finds no memory for what it wanted is lost, and no more than that.

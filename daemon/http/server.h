@@ -23,8 +23,11 @@ struct ServerLimits {
     std::chrono::milliseconds body_timeout{30'000};    // no byte for so long: 408
     std::chrono::milliseconds idle_timeout{75'000};    // between requests: closed
     std::chrono::milliseconds write_timeout{30'000};  // an answer of which nothing is taken: closed
-    std::size_t connections_max = 10'000;             // 503, then closed
-    std::uint64_t body_bytes_max = 0;                 // a stated length: 413. 0 is any
+    std::size_t connections_max = 16'000;             // 503, then closed
+    // Descriptors of the process that connections may take; 0: all that the process may have but
+    // for the last eighth (24 to 256), which is kept for files. Past them: 503, then closed.
+    std::size_t descriptors_max = 0;
+    std::uint64_t body_bytes_max = 0;  // a stated length: 413. 0 is any
     // Largest single read of a body.
     std::size_t read_bytes_max = 256 * 1024;
 };
@@ -40,6 +43,7 @@ struct ServerOptions {
 
 struct ServerStats {
     std::uint64_t connections_open = 0;
+    std::uint64_t connections_max = 0;  // as far as limits and descriptors allow now
     std::uint64_t connections_total = 0;
     std::uint64_t requests_total = 0;
     std::uint64_t responses_4xx = 0;

@@ -1,9 +1,46 @@
 #include "daemon/http/server_core.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <limits>
+
 #include "daemon/http/connection.h"
 
 namespace klog::http {
 namespace {
+
+// What is kept of the descriptors for files: an eighth, at most so many, and at least what
+// WAL files, indexes and a segment that is being made need, where that is not too much of all.
+constexpr std::size_t kReserveMax = 256;
+constexpr std::size_t kReserveMin = 24;
+constexpr std::size_t kReserveShare = 8;
+
+std::size_t descriptors_of_process() {
+    struct rlimit limit {};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return std::numeric_limits<std::size_t>::max();
+    }
+    return limit.rlim_cur;
+}
+
+std::size_t reserve_of(std::size_t descriptors) {
+    const std::size_t least = kReserveMin <= descriptors / 4 ? kReserveMin : 0;
+    return std::min(std::max(descriptors / kReserveShare, least), kReserveMax);
+}
+
+// For those that are told that there is no room.
+std::size_t descriptors_for_refusal(const ServerLimits& limits) {
+    constexpr std::size_t kShare = 4;
+    return limits.descriptors_max != 0 ? kReserveMax
+                                       : reserve_of(descriptors_of_process()) / kShare;
+}
+
+std::size_t descriptors_for_connections(const ServerLimits& limits) {
+    if (limits.descriptors_max != 0) return limits.descriptors_max;
+    const std::size_t all = descriptors_of_process();
+    return all - reserve_of(all);
+}
 
 RequestRules make_rules(const ServerOptions& options, bool tcp) {
     RequestRules rules;
@@ -18,6 +55,8 @@ RequestRules make_rules(const ServerOptions& options, bool tcp) {
 
 ServerCore::ServerCore(const ServerOptions& server_options, Handler& server_handler)
     : options(server_options),
+      descriptors_max(descriptors_for_connections(server_options.limits)),
+      descriptors_for_refusals(descriptors_max + descriptors_for_refusal(server_options.limits)),
       tcp_rules(make_rules(server_options, true)),
       unix_rules(make_rules(server_options, false)),
       handler(server_handler) {}

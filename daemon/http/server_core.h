@@ -27,6 +27,11 @@ public:
     ServerCore(const ServerOptions& options, Handler& handler);
 
     const ServerOptions options;
+    // A connection whose descriptor is not below this is refused: what lies above is for files. The
+    // system gives the lowest that is free, so files count here as well as connections do.
+    const std::size_t descriptors_max;
+    // Between the two some are told that they are refused; beyond it they are closed.
+    const std::size_t descriptors_for_refusals;
     // Shared by all connections over TCP, and by all over Unix sockets.
     const RequestRules tcp_rules;
     const RequestRules unix_rules;
@@ -35,6 +40,7 @@ public:
     IoLoop loop;                 // serves connections
 
     std::atomic<bool> draining{false};
+    std::atomic<std::size_t> unsent_bytes{0};  // of all connections, as their turns ended
     std::atomic<std::uint64_t> connections_total{0};
     std::atomic<std::uint64_t> requests_total{0};
     std::atomic<std::uint64_t> responses_4xx{0};

@@ -2,9 +2,10 @@
 #include <fmt/core.h>
 
 #include <array>
-#include <charconv>
 #include <optional>
 
+#include "daemon/json/guard_json.h"
+#include "daemon/json/members.h"
 #include "daemon/json/record_json.h"
 #include "daemon/json/scanner.h"
 
@@ -39,14 +40,14 @@ std::optional<Member> member_named(std::string_view name) {
     return std::nullopt;
 }
 
-Error bad_record(std::string message, std::string hint = {}) {
-    return {Code::bad_record, std::move(message), std::move(hint)};
-}
-
-Error unknown_member(std::string_view name) {
+Error unknown_member(std::string_view name, bool atomic) {
     if (name == "guard" || name == "ack") {
+        if (atomic) {
+            return bad_record(fmt::format("'{}' has a line of its own", name),
+                              "a record's own guard stands in it as 'expect'");
+        }
         return bad_record(fmt::format("a line of '{}' stands only in an atomic batch", name),
-                          "this version of klog has no atomic batches");
+                          "atomic=true, or klog produce --atomic");
     }
     if (name == "space") {
         return bad_record("'space' stands in snapshots, which cannot be produced");
@@ -60,9 +61,10 @@ Error unknown_member(std::string_view name) {
 class EnvelopeParser {
 public:
     EnvelopeParser(char* line, std::size_t size, std::size_t value_bytes_max, WriteBatch& batch,
-                   WriteRecord& record, std::uint64_t first_line)
-        : in_(line, size, first_line),
+                   WriteRecord& record, EnvelopePlace place)
+        : in_(line, size, place.first_line),
           value_bytes_max_(value_bytes_max),
+          atomic_(place.atomic),
           batch_(batch),
           record_(record) {}
 
@@ -73,39 +75,15 @@ public:
             return bad_record("an envelope is a JSON object",
                               R"({"topic":"orders/1/created","value":{}})");
         }
-        KLOG_TRY(parse_members());
+        KLOG_TRY(walk_members(in_, [this](std::string_view name) { return parse_member(name); }));
         if (!in_.finish()) return in_.error();
         return check_whole();
     }
 
 private:
-    Status parse_members() {
-        if (!in_.take('{')) return in_.error();
-        in_.skip_space();
-        if (in_.peek() == '}') return in_.take('}') ? Status() : in_.error();
-        for (;;) {
-            RawString raw;
-            in_.skip_space();
-            if (!in_.scan_string(raw)) return in_.error();
-            in_.skip_space();
-            if (!in_.take(':')) return in_.error();
-            in_.skip_space();
-            KLOG_TRY(parse_member(raw));
-            in_.skip_space();
-            if (in_.peek() == '}') return in_.take('}') ? Status() : in_.error();
-            if (!in_.take(',')) return in_.error();
-        }
-    }
-
-    Status parse_member(const RawString& raw) {
-        std::string decoded;
-        std::string_view name = raw.bytes;
-        if (raw.escaped) {
-            if (!decode_string(raw.bytes, decoded)) decoded = raw.bytes;
-            name = decoded;
-        }
+    Status parse_member(std::string_view name) {
         const std::optional<Member> member = member_named(name);
-        if (!member) return unknown_member(name);
+        if (!member) return unknown_member(name, atomic_);
         const std::uint32_t bit = 1U << static_cast<unsigned>(*member);
         if ((seen_ & bit) != 0) {
             return bad_record(fmt::format("the member '{}' stands twice", name));
@@ -145,24 +123,8 @@ private:
         return Error{Code::bug, "an envelope's member has no rule", {}};
     }
 
-    // A string: a view into the line where nothing is escaped, else kept by the batch.
     Status take_text(std::string_view name, std::string_view& out) {
-        if (in_.peek() != '"') {
-            if (!in_.scan_value()) return in_.error();
-            return bad_record(fmt::format("'{}' is not a string", name));
-        }
-        RawString raw;
-        if (!in_.scan_string(raw)) return in_.error();
-        if (!raw.escaped) {
-            out = raw.bytes;
-            return {};
-        }
-        std::string decoded;
-        if (!decode_string(raw.bytes, decoded)) {
-            return bad_record(fmt::format("'{}' holds half a surrogate pair", name));
-        }
-        out = batch_.keep(std::move(decoded));
-        return {};
+        return json::take_text(in_, name, batch_, out);
     }
 
     Status take_id() {
@@ -253,24 +215,26 @@ private:
     }
 
     Status take_expect() {
-        const char* const begin = in_.position();
-        const char first = in_.peek();
-        if (!in_.scan_value()) return in_.error();
-        std::string_view text(begin, static_cast<std::size_t>(in_.position() - begin));
-        if (first == '{') return bad_record("guards are not supported by this version");
-        const bool word = text == R"("absent")" || text == R"("exists")";
-        if (word) text = text.substr(1, text.size() - 2);
-        Result<Expect> expect = parse_expect(text);
-        if (!expect || (!word && expect->form != Expect::Form::version)) {
-            return bad_record(fmt::format("'expect' is {}", text.substr(0, 40)),
-                              R"(a version such as 7, "absent" or "exists")");
-        }
+        if (in_.peek() == '{') return take_guard();
+        Expect expect;
+        KLOG_TRY(take_version(in_, "expect", expect));
         const Expect& before = record_.expect;
-        const bool both = before.form != Expect::Form::any;
-        if (both && (before.form != expect->form || before.version != expect->version)) {
+        const bool both = before.form != Expect::Form::any || record_.guard != nullptr;
+        if (both && (record_.guard != nullptr || before.form != expect.form ||
+                     before.version != expect.version)) {
             return bad_record("'expect' and 'expectedVersion' differ");
         }
-        record_.expect = *expect;
+        record_.expect = expect;
+        return {};
+    }
+
+    Status take_guard() {
+        if (seen(Member::expect) && seen(Member::expected_version)) {
+            return bad_record("'expect' and 'expectedVersion' exclude each other with a guard");
+        }
+        KLOG_TRY_ASSIGN(GuardExpect read, read_guard(in_));
+        record_.expect = read.version;
+        record_.guard = batch_.keep(std::move(read.guard));
         return {};
     }
 
@@ -292,6 +256,7 @@ private:
 
     Scanner in_;
     std::size_t value_bytes_max_;
+    bool atomic_;
     WriteBatch& batch_;
     WriteRecord& record_;
     std::uint32_t seen_ = 0;
@@ -300,8 +265,8 @@ private:
 }  // namespace
 
 Status parse_envelope(char* line, std::size_t size, std::size_t value_bytes_max, WriteBatch& batch,
-                      WriteRecord& record, std::uint64_t first_line) {
-    return EnvelopeParser(line, size, value_bytes_max, batch, record, first_line).parse();
+                      WriteRecord& record, EnvelopePlace place) {
+    return EnvelopeParser(line, size, value_bytes_max, batch, record, place).parse();
 }
 
 }  // namespace klog::json

@@ -36,12 +36,18 @@ void append_time(std::string& out, Time time);
 // A duration: a number and a unit, ms s m h d w. Unit: microseconds. Errors: bad_option.
 [[nodiscard]] Result<std::int64_t> parse_duration(std::string_view text);
 
+// Where an envelope stands.
+struct EnvelopePlace {
+    std::uint64_t first_line = 1;  // what messages call the text's first line
+    bool atomic = false;           // in an atomic batch, where guards have lines of their own
+};
+
 // One envelope line into a record, its views into the line or kept by the batch. The line may be
 // changed in place. Topic and key are left to append(), which checks their grammar. Errors:
-// bad_json, bad_record (an unknown member, a missing value, expect of a wrong form …),
-// value_too_large, headers_too_large.
+// bad_json, bad_record (an unknown member, a missing value, expect of a wrong form …), bad_filter
+// (of a guard), value_too_large, headers_too_large.
 Status parse_envelope(char* line, std::size_t size, std::size_t value_bytes_max, WriteBatch& batch,
-                      WriteRecord& record, std::uint64_t first_line = 1);
+                      WriteRecord& record, EnvelopePlace place = {});
 
 // "5", "absent", "exists" as queries and options write them. Errors: bad_option.
 [[nodiscard]] Result<Expect> parse_expect(std::string_view text);

@@ -60,8 +60,8 @@ def send_groups(path, group, count):
                 acks += some.count(b'"seq"')
 
 
-def count(klog, group, warm_up, counted):
-    """Instructions a record: of everything, and function -> inclusive."""
+def count(klog, group, warm_up, counted, send=send_groups):
+    """Instructions a record: of everything, and function -> inclusive. send(path, group, count) sends groups."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "callgrind.out")
         data = os.path.join(folder, "data")
@@ -77,12 +77,12 @@ def count(klog, group, warm_up, counted):
             # One that ends early closes its end.
             if not select.select([ready], [], [], START_SECONDS)[0] or not ready.readline():
                 raise RuntimeError("the daemon did not start")
-        send_groups(path, group, warm_up)
+        send(path, group, warm_up)
         for switch, groups in (("on", counted), ("off", 0)):
             subprocess.run(["callgrind_control", "-i", switch, str(daemon.pid)], check=True,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if groups:
-                send_groups(path, group, groups)
+                send(path, group, groups)
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
         text = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out],

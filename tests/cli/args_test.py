@@ -15,7 +15,7 @@ class Args(klogtest.Case):
     def test_unknown_verbs_are_usage_errors_with_the_nearest_one(self):
         text = self.problem("prodcue", "a", code=2, says="usage: there is no verb \"prodcue\"")
         self.assertIn("hint: klog produce\n", text)
-        for later in ["compact", "consumer", "wait", "state", "purge"]:
+        for later in ["compact", "policy", "wait", "state", "purge"]:
             self.problem(later, code=2, says="usage: there is no verb")
 
     def test_no_verb_is_a_usage_error(self):
@@ -25,9 +25,9 @@ class Args(klogtest.Case):
         text = self.problem("get", "a", "b", "--verison", "1", code=2,
                             says="usage: there is no option --verison")
         self.assertIn("hint: --version\n", text)
-        for option in ["--expect-none", "--after", "--atomic", "--close", "--wait-for"]:
+        for option in ["--close", "--wait-for"]:
             self.problem("produce", "a/b", "1", option, "x", code=2, says="usage: there is no")
-        for option in ["--newest-per-key", "--as", "--where", "--from-snapshot", "--reducer"]:
+        for option in ["--where", "--from-snapshot", "--reducer"]:
             self.problem("tail", option, "x", code=2, says="usage: there is no")
 
     def test_empty_missing_and_repeated_values(self):

@@ -89,6 +89,8 @@ class Answers(shelltest.Patient):
                          ["orders/*/created", "orders/*/paid"])
         self.assertEqual(self.candidates("tail", "notes", "--not", "orders/+/p"),
                          ["orders/+/paid"])
+        self.assertEqual(self.candidates("produce", "notes", "1", "--expect-none", "orders/+/p"),
+                         ["orders/+/paid"])
         self.assertEqual(self.candidates("produce", "orders/*/"), [])
         self.assertEqual(self.candidates("produce", "notes", ""), [])
         self.assertEqual(self.candidates("produce", "--envelope", ""), [])

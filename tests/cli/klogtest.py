@@ -60,6 +60,26 @@ class Daemon:
         self.process.kill()
         self.process.wait(LIMIT_S)
 
+    def pause(self):
+        """Stops every thread where it stands. kill(2) returns before that: on a busy machine a
+        thread may go on for a while, and answer."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(self.stands_still, "the daemon to stand still")
+
+    def stands_still(self):
+        tasks = f"/proc/{self.process.pid}/task"
+        try:
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/stat", encoding="ascii", errors="replace") as stat:
+                    if stat.read().rpartition(")")[2].split()[0] != "T":
+                        return False
+        except FileNotFoundError:
+            return False  # a thread has just ended
+        return True
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()

@@ -27,8 +27,8 @@ MAN = os.path.join(SOURCE, "man")
 
 # COMMAND: REASON of what cannot be run as it stands. At present that is nothing.
 NOT_RUN = {}
-# Pages whose command lines, which fail on purpose, another test runs and compares.
-ELSEWHERE = {"klog-mistakes.7": "mistakes_test.py"}
+# Pages whose command lines another test runs and compares.
+ELSEWHERE = {"klog-mistakes.7": "mistakes_test.py", "klog-patterns.7": "patterns_test.py"}
 # Programs that examples use beside klog; a machine without them cannot run those.
 TOOLS = ("sqlite3",)
 # What is run, but does not end by itself: a daemon is told to stop once it serves, a tail once

@@ -161,6 +161,7 @@ class OpenApiTest(unittest.TestCase):
         slow.start()
         writes(answers, self.daemon)
         reads(answers, self.daemon)
+        consumers(answers, self.daemon)
         mistakes(answers, self.daemon)
         damaged(answers, self.place)
         unknown(answers, self.place)
@@ -193,11 +194,37 @@ def writes(answers, daemon):
         post(answers, daemon, "topic=a/{/n}&key_from=/n" + more, b'{"n":"x"}\n{"n":2}\nbroken\n', LINES)
 
 
+    guards(answers, daemon)
+
+
+def guards(answers, daemon):
+    post(answers, daemon, "topic=a/x&expect_none=nothing/>&after=0")
+    post(answers, daemon, "topic=a/x&key=k&expect_none=a/b")  # 409, with the key
+    post(answers, daemon, "topic=a/x&expect_none=a/x")  # without one
+    post(answers, daemon, "topic=a/x&expect_none=a/b&after=99999999")  # 410
+    guarded = b'{"topic":"a/x","value":1,"expect":{"none":["a/*"]}}\n'
+    post(answers, daemon, "envelope=true", guarded, LINES)
+    batch = "envelope=true&atomic=true"
+    known = b'{"topic":"g/1","id":"g1","key":"k","value":1}\n{"topic":"g/2","id":"g2","value":1}\n'
+    for _ in range(2):  # 201, then 200
+        post(answers, daemon, batch, known, LINES)
+    post(answers, daemon, batch, b'{"guard":{"none":["nothing"]}}\n', LINES)
+    post(answers, daemon, batch + "&expect_none=a/*", guarded + known + b'{"topic":"g/3","value":1}\n'
+         b'{"guard":{"space":"a","key":"k","expect":99}}\n', LINES)
+    post(answers, daemon, batch + "&expect_none=a/*", guarded +
+         b'{"guard":{"space":"a","key":"k","expect":99}}\n', LINES)
+    post(answers, daemon, batch, b'{"guard":{"none":["a"],"after":99999999}}\n', LINES)  # 410
+    post(answers, daemon, batch, b'{"topc":1}\n' * 101, LINES)
+    post(answers, daemon, "topic=a/x&atomic=true", b"1\n" * 10_001, LINES)  # 413
+
+
 def reads(answers, daemon):
     for target in ("/v1/records", "/v1/records?filter=a/>&not=a/c&limit=2", "/v1/records?key=k",
                    "/v1/records?last=1", "/v1/records?from=1&until=2",
                    "/v1/spaces/a/keys/k", "/v1/spaces/a/keys/k?version=1",
                    "/v1/spaces/a/keys/k/history", "/v1/spaces/a/keys/k/history?from_version=2",
+                   "/v1/spaces/a/keys/k/history?to_version=9&last=1",
+                   "/v1/records?newest_per_key=true&filter=a/>",
                    "/v1/spaces/a/keys/gone", "/v1/spaces/a/keys/nobody",
                    "/v1/spaces/a/keys/nobody/history", "/v1/spaces/a/keys/k?version=999",
                    "/v1/spaces/a/keys", "/v1/spaces/a/keys?deleted=true&prefix=g", "/v1/topics",
@@ -209,6 +236,46 @@ def reads(answers, daemon):
         answers.call(daemon, "GET", "/v1/records?limit=1", headers={"Accept": accept})
 
 
+def consumers(answers, daemon):
+    one, made = "/v1/consumers/worker", b'{"filter":["a/>"],"not":"a/c","from":"start"}'
+    for body in (made, made, b'{"filter":"b"}', b'{"filtre":[]}', b"x" * 300_000):
+        answers.call(daemon, "PUT", one, body, JSON)  # 201, 200, 409, 400, 413
+    answers.call(daemon, "PUT", one + "2", b'{"from":1}', JSON)
+    for target in (one, one + "?lag=false", one + "?lag=x", "/v1/consumers/nobody",
+                   "/v1/consumers", "/v1/consumers?lag=true&limit=1", "/v1/consumers?limit=0",
+                   one + "/records", one + "/records?limit=0",
+                   "/v1/consumers/nobody/records"):
+        answers.call(daemon, "GET", target)
+    for accept in ("text/event-stream", FRAMES):
+        answers.call(daemon, "GET", one + "/records?limit=1&after=1", headers={"Accept": accept})
+    for body in (b'{"seq":1,"result":{"ok":true}}', b'{"seq":99999}', b"{}", b"x" * 300_000):
+        answers.call(daemon, "POST", one + "/ack", body, JSON)  # 200, 409, 400, 413
+    answers.call(daemon, "POST", one + "/ack", b'{"seq":1}', JSON, {"Klog-Lease": "1"})  # 409
+    answers.call(daemon, "POST", "/v1/consumers/nobody/ack", b'{"seq":1}', JSON)
+    answers.call(daemon, "GET", one)
+    with open_socket(daemon) as reader:
+        reader.sendall(b"GET " + one.encode() + b"/records?follow=true HTTP/1.1\r\n"
+                       b"Host: localhost\r\n\r\n")
+        assert reader.recv(65536)
+        answers.call(daemon, "GET", one + "/records")  # 429
+        answers.call(daemon, "POST", one + "/reset", b'{"position":"start"}', JSON)
+        answers.call(daemon, "GET", one + "/records?take_over=true")
+    for body in (b'{"position":1}', b'{"position":99999}', b"{}", b"x" * 300_000):
+        answers.call(daemon, "POST", one + "/reset", body, JSON)  # 200, 409, 400, 413
+    answers.call(daemon, "POST", "/v1/consumers/nobody/reset", b'{"position":1}', JSON)
+    for target in (one + "?x=1", one, one, "/v1/consumers?idle=30d", "/v1/consumers"):
+        answers.call(daemon, "DELETE", target)  # 400, 200, 404, 200, 400
+    for method, target in CONSUMER_CALLS:
+        answers.call(daemon, method, target, b"{}" if method in ("PUT", "POST") else None,
+                     headers={"Klog-Tenant": "another"})
+
+
+CONSUMER_CALLS = (("GET", "/v1/consumers"), ("DELETE", "/v1/consumers?idle=1d"),
+                  ("GET", "/v1/consumers/c"), ("PUT", "/v1/consumers/c"),
+                  ("DELETE", "/v1/consumers/c"), ("GET", "/v1/consumers/c/records"),
+                  ("POST", "/v1/consumers/c/ack"), ("POST", "/v1/consumers/c/reset"))
+
+
 def mistakes(answers, daemon):
     post(answers, daemon, "topic=$klog/x")
     post(answers, daemon, "topic=a", b"hello")
@@ -218,7 +285,9 @@ def mistakes(answers, daemon):
     post(answers, daemon, "topic=a", b'"' + b"x" * (1 << 20) + b'"')
     post(answers, daemon, "topic=a", b"1", "text/plain")
     for target in ("/v1/records?filter=a/>/b", "/v1/records?limit=0", "/v1/spaces/a/keys/k?version=x",
-                   "/v1/spaces/a/keys/k/history?from_version=x", "/v1/spaces/a/keys?what=1",
+                   "/v1/spaces/a/keys/k/history?from_version=x",
+                   "/v1/spaces/a/keys/k/history?from_version=2&to_version=1",
+                   "/v1/records?newest_per_key=maybe", "/v1/spaces/a/keys?what=1",
                    "/v1/topics?filter=", "/v1/head?filter=*a", "/v1/count?filter=*a",
                    "/v1/count?after=x", "/v1/records?from=3&until=2"):
         answers.call(daemon, "GET", target)
@@ -286,6 +355,8 @@ def unknown(answers, place):
     data = place.path("holes")
     for topic in (None, "a/x", "a/y"):  # a WAL file each
         daemon = place.daemon("--data-dir", data)
+        if topic is None:
+            daemon.request("PUT", "/v1/consumers/c", b"{}", JSON)
         if topic:
             daemon.request("POST", f"/v1/records?topic={topic}&key=k", b"1", JSON)
         daemon.stop()
@@ -298,6 +369,8 @@ def unknown(answers, place):
         assert status == 500 and json.loads(text)["code"] == "corrupt", (target, status, text[:300])
     status, text = post(answers, daemon, "topic=a/x", b"1")
     assert status == 403 and json.loads(text)["code"] == "not_allowed", (status, text)
+    for method, target in CONSUMER_CALLS:
+        answers.call(daemon, method, target, b"{}" if method in ("PUT", "POST") else None)
     answers.call(daemon, "GET", "/readyz")
     daemon.stop()
 

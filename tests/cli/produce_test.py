@@ -225,14 +225,13 @@ class Survives(klogtest.Case):
         reader = klogtest.Reader(process.stdout)
         self.write(process, 1, 1)
         reader.line()
-        self.daemon.process.send_signal(signal.SIGSTOP)
-        self.addCleanup(self.daemon.process.send_signal, signal.SIGCONT)
+        self.daemon.pause()
+        self.addCleanup(self.daemon.go_on)
         self.write(process, 2, 2)
         self.assertEqual(process.wait(klogtest.LIMIT_S), 76)
-        self.daemon.process.send_signal(signal.SIGCONT)
 
     def test_one_record_with_an_id_is_sent_until_it_is_known(self):
-        self.daemon.process.send_signal(signal.SIGSTOP)
+        self.daemon.pause()
         process = self.start("produce", "n/x", "1", "--id", "once", "--timeout", "30s")
         # Its bytes lie in the socket of a daemon that dies before it reads them.
         klogtest.wait_until(lambda: connected(self.daemon), "the connection")
@@ -242,7 +241,7 @@ class Survives(klogtest.Case):
         self.assertEqual(self.values(), [1])
 
     def test_one_record_without_an_id_is_not(self):
-        self.daemon.process.send_signal(signal.SIGSTOP)
+        self.daemon.pause()
         process = self.start("produce", "n/x", "1")
         klogtest.wait_until(lambda: connected(self.daemon), "the connection")
         self.daemon.kill()

@@ -2,6 +2,7 @@
 // one.
 #include <string>
 
+#include "daemon/json/guard_json.h"
 #include "daemon/json/json_check.h"
 #include "daemon/json/record_json.h"
 #include "fuzz/fuzz.h"
@@ -38,6 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         "a plain record has a value");
     require(record.value.find('\n') == std::string_view::npos || record.encoding == Encoding::bytes,
             "a JSON value is one line");
+    if (record.guard != nullptr) {
+        require(json::check_guard(*record.guard).ok(), "a guard that was read is sound");
+    }
     RecordView view;
     view.seq = {7};
     view.version = {record.has_key ? 1U : 0U};

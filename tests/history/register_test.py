@@ -3,85 +3,46 @@
 
 Several processes read and write a few keys over connections of their own: with the version that they
 saw last, with `absent`, `exists` or nothing expected, now and then deleting. The daemon is killed
-and started again while they do. Calls and answers are timed by one monotonic clock. A write whose
+and started again while they do, at times without its indexes. Calls and answers are timed by one monotonic clock. A write whose
 answer never came stays open, unless its process repeats it with the same id. In the end
 checker.py says whether one register for each key could have given all those answers.
 
 --seconds N says how long; otherwise KLOG_TEST_SCALE does.
 """
 
-import argparse
 import collections
 import dataclasses
-import http.client
 import json
-import multiprocessing
 import os
 import random
-import select
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from checker import (ABSENT, CONFLICT, DELETED, LIVE, NEVER, OK, OPEN, READ, REFUSED,  # noqa: E402
                      WRITE, Broken, Operation, Version, check)
-from daemontest import LIMIT_SECONDS, Daemon, Place, UnixConnection  # noqa: E402
+from lives import Caller, Unanswered, main  # noqa: E402
 from recorder import print_figures  # noqa: E402
 
 SECONDS = {"run": 15, "all": 60, "release": 900}
-PROCESSES = 5
+PROCESSES = 16
 # New keys from time to time, since the whole history of each is read in the end.
 SECONDS_PER_KEYS = 10
 KEYS = 4
-LIFE_SECONDS_MAX = 1.0
-STOP_IN_ORDER_SHARE = 0.2
-RECONNECT_SECONDS = 0.01
 REPEAT_SHARE = 0.5
 
 
-class Unanswered(Exception):
-    """The connection broke after sending."""
-
-
-class Client:
+class Client(Caller):
     """One process: it makes operations until it is told to stop, and keeps what came of them."""
 
     def __init__(self, number, path, seed, stop):
-        self.number, self.path, self.stop = number, path, stop
+        super().__init__(path, stop)
+        self.number = number
         self.random = random.Random(seed * 100 + number)
-        self.connection = None
         self.operations = collections.defaultdict(list)
         self.known = {}
         self.count = 0
         self.begun = time.monotonic()
-
-    def connected(self):
-        """False: there is no daemon, and nothing was sent."""
-        if self.connection is not None:
-            return True
-        connection = UnixConnection(self.path)
-        try:
-            connection.connect()
-        except OSError:
-            return False
-        self.connection = connection
-        return True
-
-    def call(self, method, target, body=None):
-        """Status and parsed body. The connection is there; if it breaks, Unanswered."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            self.connection.request(method, target, body, headers)
-            answer = self.connection.getresponse()
-            text = answer.read()
-            return answer.status, json.loads(text)
-        except (OSError, http.client.HTTPException, ValueError):
-            self.connection.close()
-            self.connection = None
-            raise Unanswered from None
-
-    def pause(self):
-        self.stop.wait(RECONNECT_SECONDS)
 
     def run(self):
         while not self.stop.is_set():
@@ -110,7 +71,7 @@ class Client:
         elif status == 404 and body["code"] == "not_found":
             operation.version, operation.state = body.get("version", 0), body["state"]
         else:
-            assert body["code"] == "stopping", (status, body)
+            assert body["code"] in ("stopping", "rebuilding"), (status, body)
             return
         self.known[key] = operation.version
         self.operations[key].append(operation)
@@ -159,9 +120,8 @@ class Client:
             operation.state = seen["state"]
             self.known[key] = seen["actual"]
         else:
-            assert body["code"] == "stopping", (status, body)
-            self.connection.close()
-            self.connection = None
+            assert body["code"] in ("stopping", "rebuilding"), (status, body)
+            self.disconnect()
             if first:  # else an earlier try of the same write may have been taken
                 operation.outcome = REFUSED
             return
@@ -173,34 +133,10 @@ def client(number, path, seed, stop, out):
     try:
         one.run()
     except BaseException as error:
-        out.put((number, repr(error), {}))
+        out.put((number, repr(error), None))
         raise
     out.put((number, None, {key: [dataclasses.astuple(o) for o in operations]
                             for key, operations in one.operations.items()}))
-
-
-class Lives:
-    """Daemons on one directory, one after the other."""
-
-    def __init__(self, place, chance):
-        self.place, self.random, self.daemon, self.kills = place, chance, None, 0
-        self.path = place.path("klog.sock")
-
-    def start(self):
-        self.daemon = Daemon(self.place, ["--data-dir", self.place.path("data"),
-                                          "--socket", self.path])
-
-    def live_and_end(self):
-        descriptor = os.pidfd_open(self.daemon.process.pid)
-        ended = select.select([descriptor], [], [], self.random.uniform(0, LIFE_SECONDS_MAX))[0]
-        os.close(descriptor)
-        assert not ended, f"the daemon ended by itself\n{self.daemon.log()}"
-        if self.random.random() < STOP_IN_ORDER_SHARE:
-            assert self.daemon.stop() == 0, self.daemon.log()
-        else:
-            self.daemon.kill()
-            self.kills += 1
-        os.unlink(self.daemon.log_path)
 
 
 def last_look(daemon, key):
@@ -212,31 +148,11 @@ def last_look(daemon, key):
             for record in map(json.loads, body.splitlines())]
 
 
-def gather(workers, out):
+def run(lives, seed, seconds):
     operations = collections.defaultdict(list)
-    for _ in workers:
-        number, trouble, history = out.get(timeout=LIMIT_SECONDS)
-        assert trouble is None, f"process {number}: {trouble}"
+    for history in lives.while_called(client, PROCESSES, seed, seconds):
         for key, some in history.items():
             operations[key] += [Operation(*one) for one in some]
-    for worker in workers:
-        worker.join(LIMIT_SECONDS)
-    return operations
-
-
-def run(lives, seed, seconds):
-    lives.start()
-    stop, out = multiprocessing.Event(), multiprocessing.Queue()
-    workers = [multiprocessing.Process(target=client, args=(n, lives.path, seed, stop, out),
-                                       daemon=True) for n in range(PROCESSES)]
-    for worker in workers:
-        worker.start()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        lives.live_and_end()
-        lives.start()
-    stop.set()
-    operations = gather(workers, out)
     versions = 0
     for key, history in sorted(operations.items()):
         try:
@@ -255,24 +171,5 @@ def run(lives, seed, seconds):
         "too little happened to say anything"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float,
-                        default=SECONDS[os.environ.get("KLOG_TEST_SCALE", "run")])
-    seconds = parser.parse_args().seconds
-    seed = int(os.environ.get("KLOG_TEST_SEED", time.time_ns() % 1_000_000_000))
-    print(f"seed {seed}", flush=True)
-    place = Place()
-    try:
-        lives = Lives(place, random.Random(seed))
-        run(lives, seed, seconds)
-    finally:
-        if lives.daemon and lives.daemon.process.poll() is None:
-            lives.daemon.kill()
-        place.close()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, SECONDS, run))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Too many at once: connections, descriptors, memory. The daemon lives, and goes on when they left."""
+"""Too many at once: connections, memory (descriptors: followers_test.py). The daemon lives, and goes on when they left."""
 
 import json
 import os
@@ -44,10 +44,10 @@ class CrowdTest(hostile.Case):
             grown = hostile.resident_bytes(self.daemon.process.pid) - before
             self.assertLess(grown, 64 * MIB, "no more than 64 KiB each")
 
-    def test_ten_thousand_connections_and_one_more(self):
-        wanted = 10_000
+    def test_sixteen_thousand_connections_and_one_more(self):
+        wanted = 16_000
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if hard != resource.RLIM_INFINITY and hard < wanted + 200:
+        if hard != resource.RLIM_INFINITY and hard < wanted + 400:
             self.skipTest(f"the system allows {hard} descriptors")
         if os.environ.get("KLOG_TEST_SCALE", "run") == "run":
             self.skipTest("not in a plain run")
@@ -58,6 +58,7 @@ class CrowdTest(hostile.Case):
         one_more = self.open()
         answer = hostile.read_to_end(one_more)
         self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer[:200])
+        self.assertIn(b"\r\nRetry-After: 1\r\n", answer)
         self.assertEqual(json.loads(answer.partition(b"\r\n\r\n")[2])["code"], "backpressure")
         for connection in crowd[:100]:
             connection.close()
@@ -72,48 +73,6 @@ class CrowdTest(hostile.Case):
         select.select([], [], [], 2)
         used = hostile.processor_seconds(self.daemon.process.pid) - before
         self.assertLess(used, 0.3, "waiting costs nothing")
-
-
-class FewDescriptorsTest(hostile.Case):
-    LIMIT = 64
-
-    def setUp(self):
-        if hostile.SANITIZED:
-            self.skipTest("UBSan looks at memory through pipes, and calls it bad without descriptors")
-        self.place = hostile.Place()
-        self.addCleanup(self.place.close)
-        self.daemon = hostile.limited_daemon(
-            self.place, resource.RLIMIT_NOFILE, self.LIMIT, "--data-dir", self.place.path("data"))
-
-    def test_out_of_descriptors_it_waits_and_goes_on(self):
-        pid = self.daemon.process.pid
-        crowd = [self.open() for _ in range(2 * self.LIMIT)]
-        for connection in crowd:
-            connection.sendall(LIVE)
-        served = [connection for connection in crowd
-                  if select.select([connection], [], [], 0.2)[0]]
-        self.assertGreater(len(served), self.LIMIT // 4)
-        self.assertLess(len(served), self.LIMIT)
-        # Those that wait are waited for, not asked again and again.
-        before = hostile.processor_seconds(pid)
-        select.select([], [], [], 2)
-        self.assertLess(hostile.processor_seconds(pid) - before, 0.5, "no busy loop")
-        # Whoever is in is served on, and can write.
-        self.assertEqual(hostile.read_answer(served[0])[0], 200)
-        served[0].sendall(b"POST /v1/records?topic=crowd/in HTTP/1.1\r\n" + HOST +
-                          b"Content-Type: application/json\r\nContent-Length: 1\r\n\r\n1")
-        self.assertEqual(hostile.read_answer(served[0])[0], 201)
-        # Once some left, the others come in, in a second or so.
-        waiting = [connection for connection in crowd if connection not in served]
-        for connection in served:
-            connection.close()
-        first = waiting[0]
-        self.assertEqual(hostile.read_answer(first)[0], 200)
-        for connection in waiting[1:]:
-            connection.close()
-        hostile.wait_until(lambda: self.daemon.request("GET", "/livez")[0] == 200, "all is well")
-        self.assertEqual(self.daemon.head(), 1)
-        self.assertEqual(self.daemon.stop(), 0)
 
 
 class MemoryTest(hostile.Case):

@@ -1,8 +1,14 @@
 #include "support/sim_run.h"
 
 namespace klog::test {
+namespace {
 
-SimRun::SimRun(std::uint64_t seed) : dice_(seed), env_(seed), workload_(dice_, model_) {
+constexpr std::string_view kPositions = "$klog/positions";
+
+}  // namespace
+
+SimRun::SimRun(std::uint64_t seed)
+    : dice_(seed), env_(seed), workload_(dice_, model_), consumers_(dice_) {
     options_.dir = "/data";
     options_.wal_first_file_bytes = 64 * 1024;
     options_.wal_file_bytes = dice_.chance(70) ? 64 * 1024 : 256 * 1024;
@@ -10,6 +16,7 @@ SimRun::SimRun(std::uint64_t seed) : dice_(seed), env_(seed), workload_(dice_, m
     options_.merged_bytes_max = dice_.chance(50) ? 128 * 1024 : 16U << 20U;
     options_.segment_cache_bytes = dice_.chance(50) ? 64 * 1024 : 8U << 20U;
     options_.memtable_bytes_max = 64 * 1024;
+    if (dice_.chance(50)) options_.rebuild_later_records = dice_.below(100);
     options_.tail_cache_bytes = dice_.chance(50) ? 1 : 64 * 1024;
     options_.group_bytes_max = dice_.chance(50) ? 64 * 1024 : 4U << 20U;
     env_.on_call([this](SimCall call, const std::string& path) { on_call(call, path); });
@@ -68,6 +75,10 @@ bool SimRun::start() {
     if (store_->recovery().clean) ++counts_.clean_starts;
     place_setting();
     if (!ok()) return false;
+    if (store_->stats().rebuild.running && !rebuild()) {
+        power_off();
+        return false;
+    }
     const std::uint64_t known = model_.head();
     std::string wrong = check_recovered(log(), model_);
     if (!wrong.empty() && !undisturbed()) {  // only what could be read counts
@@ -76,7 +87,8 @@ bool SimRun::start() {
     }
     check(wrong);
     counts_.unknown_found += model_.head() - known;
-    if (ok() && dice_.chance(30)) check_undisturbed(check_listings(log(), model_, dice_));
+    if (ok()) check(consumers_.check_start(log(), model_));
+    if (ok() && dice_.chance(30)) check_lists();
     return ok();
 }
 
@@ -98,6 +110,7 @@ void SimRun::close_cleanly() {
     const Status closed = store_->close();
     if (!undisturbed()) return power_off();
     check(closed, "close");
+    consumers_.all_durable();
     adopt_internal();
     if (log().head().value != model_.head()) check("the close wrote a record of its own");
     write();  // answered as stopping
@@ -147,10 +160,63 @@ void SimRun::lose_indexes() {
     }
 }
 
+void SimRun::check_lists() {
+    const auto page = log().keys("a", "", "", false, 1);
+    if (!page.ok() && page.error().code == Code::rebuilding) maintain();
+    if (ok()) check_undisturbed(check_listings(log(), model_, dice_));
+}
+
+bool SimRun::rebuild() {
+    note("rebuild");
+    const auto refused = write_one(log(), {.topic = "a/x", .key = "k"});
+    if (!refused.error || refused.error->code != Code::rebuilding) {
+        check("a write was judged though the heads are not known");
+    }
+    const auto entity = log().entity("a", "k");
+    if (entity.ok() || entity.error().code != Code::rebuilding) {
+        check("a head was told though it is not known");
+    }
+    const Status status = store_->maintain();
+    if (!store_->stats().rebuild.running) {
+        ++counts_.rebuilds;
+        return ok();
+    }
+    if (undisturbed()) check("the heads are not made anew: " + say(status.error()));
+    return false;
+}
+
+void SimRun::damage_run() {
+    if (!undisturbed() || unanswered_ != 0 || !pending_setting_.empty()) return;
+    std::vector<std::string> runs;
+    for (const std::string& path : env_.files()) {
+        if (path.starts_with("/data/index/1/") && path.ends_with(".run")) runs.push_back(path);
+    }
+    if (runs.empty()) return;
+    const std::string path = dice_.pick(runs);
+    const std::uint64_t offset = dice_.below(env_.read_file(path)->size());
+    note("damage " + path);
+    check(env_.flip(path, offset), "flip");
+    bool found = false;
+    for (const auto& [key, head] : model_.heads()) {
+        const auto entity = log().entity(key.first, key.second);
+        found = !entity.ok() && entity.error().code == Code::rebuilding;
+        if (found) break;
+        check_undisturbed(check_entity(log(), model_, key, head));
+    }
+    // It stays in what memory knows already, or in what is not looked at.
+    if (!found) return check(env_.flip(path, offset), "flip");
+    ++counts_.damages;
+    const bool rebuilt = rebuild();
+    adopt_internal();
+    if (rebuilt && !store_->stats().failed) check_all();
+}
+
 void SimRun::step() {
     const std::uint64_t what = dice_.below(100);
-    if (what < 55) {
+    if (what < 47) {
         write();
+    } else if (what < 55) {
+        consume();
     } else if (what < 61) {
         maintain();
     } else if (what < 70) {
@@ -160,12 +226,14 @@ void SimRun::step() {
         follow();
     } else if (what < 84) {
         note("list");
-        check_undisturbed(check_listings(log(), model_, dice_));
+        check_lists();
         check_undisturbed(check_version(log(), model_, dice_));
-    } else if (what < 88) {
+    } else if (what < 87) {
         put_setting();
-    } else if (what < 91) {
+    } else if (what < 89) {
         turn_clock();
+    } else if (what < 91) {
+        damage_run();
     } else if (what < 95) {
         disturb();
     } else {
@@ -174,16 +242,51 @@ void SimRun::step() {
     if (store_) counts_.runs_most = std::max(counts_.runs_most, log().stats().runs);
 }
 
-void SimRun::send() {
-    auto sent = std::make_shared<SentBatch>(workload_.batch());
-    auto batch = make_batch(sent->puts, sent->stream ? sent->stream->stream : nullptr);
+void SimRun::consume() {
+    if (!may_consume()) return;
+    for (std::uint64_t left = dice_.between(1, 5); left > 0 && ok() && may_consume(); --left) {
+        auto work = dice_.chance(30) ? consumers_.work(log().head().value) : std::nullopt;
+        ++counts_.consumer_calls;
+        if (work) {
+            note("work of " + work->name + " to " + std::to_string(work->seq));
+            SentBatch batch = workload_.results();
+            if (!batch.puts.empty()) work->value = batch.puts.back().value;
+            send(std::move(batch), std::move(work));
+        } else {
+            busy_ = consuming_ = true;
+            const std::string wrong =
+                consumers_.operate(log(), [this] { return env_.power_cut(); });
+            busy_ = consuming_ = false;
+            note(consumers_.last());
+            check(wrong);
+        }
+        adopt_internal();
+    }
+    if (ok() && may_consume()) check(consumers_.check_living(log()));
+}
+
+void SimRun::send(SentBatch of, std::optional<ModelConsumers::WorkAck> ack) {
+    auto sent = std::make_shared<SentBatch>(std::move(of));
+    for (const Put& put : sent->puts) counts_.guards += put.guard.has_value();
+    for (const SentGuard& guard : sent->guards) counts_.guards += guard.filters.has_value();
+    auto batch = make_batch(*sent);
+    if (ack) {
+        const std::uint64_t line = sent->puts.size() + sent->guards.size() + 1;
+        batch->atomic->acks.push_back(
+            {line, batch->keep(ack->name), Seq{ack->seq}, ack->lease, ""});
+    }
     batch->may_lead = dice_.chance(70);
     ++unanswered_;
-    batch->done = [this, sent](std::unique_ptr<WriteBatch> done) {
+    batch->done = [this, sent, ack](std::unique_ptr<WriteBatch> done) {
         --unanswered_;
+        const std::uint64_t before = model_.head();
         adopt_internal();
-        if (!pending_setting_.empty()) return deferred_.push_back({sent, done->results});
-        judge({sent, done->results});
+        const bool position_read = sent->puts.empty() && model_.head() > before;
+        GivenAnswer given{std::move(done->results), std::move(done->atomic)};
+        count(given);
+        if (!pending_setting_.empty())
+            return deferred_.push_back({sent, ack, position_read, std::move(given)});
+        judge({sent, ack, position_read, std::move(given)});
     };
     note("write " + std::to_string(sent->puts.size()));
     const bool outer = !std::exchange(busy_, true);
@@ -192,10 +295,31 @@ void SimRun::send() {
     if (outer && unanswered_ != 0 && undisturbed()) check("a batch was not answered");
 }
 
+void SimRun::count(const GivenAnswer& given) {
+    using Outcome = WriteResult::Outcome;
+    for (const WriteResult& result : given.results) {
+        counts_.guard_conflicts += result.guard_conflict.has_value();
+    }
+    if (!given.atomic) return;
+    counts_.batches += given.atomic->outcome == Outcome::written;
+    counts_.batches_refused += !given.atomic->violations.empty();
+    for (const Violation& violation : given.atomic->violations) {
+        counts_.guard_conflicts += violation.guard.has_value();
+    }
+}
+
 void SimRun::judge(const Answer& answer) {
     const std::size_t unknown = model_.unknown.size();
     const std::uint64_t before = model_.head();
-    check(model_.answered(*answer.sent, answer.results));
+    check(model_.answered(*answer.sent, answer.given));
+    if (answer.ack) consumers_.answered(*answer.ack, answer.given.atomic->outcome);
+    if (answer.ack && answer.given.atomic->outcome == WriteResult::Outcome::written) {
+        ++counts_.work_acks;
+        const std::uint64_t results = model_.head();
+        adopt_internal();
+        // The power was cut before the position behind them could be read.
+        if (model_.head() == results && !answer.position_read) pending_setting_ = kPositions;
+    }
     counts_.unknown_records += model_.unknown.size() - unknown;
     if (model_.head() == before) ++counts_.failed_batches;
     note("answer " + std::to_string(before) + " to " + std::to_string(model_.head()));
@@ -226,10 +350,12 @@ void SimRun::on_call(SimCall call, const std::string& path) {
     if (!dice_.chance(15)) return;
     nested_ = true;
     note("inside " + std::string(sim_call_name(call)));
-    if (dice_.chance(50)) {
+    if (!consuming_ && dice_.chance(50)) {
         for (std::uint64_t left = dice_.between(1, 3); left > 0; --left) send();
         ++counts_.overlapped;
     } else if (pending_setting_.empty()) {
+        // Positions behind a batch, or what an operation on consumers wrote before this.
+        adopt_internal();
         if (log().head().value != model_.head()) check("something is visible before its sync");
         check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
         if (!model_.heads().empty()) {
@@ -250,11 +376,12 @@ void SimRun::adopt_internal() {
         if (!chunk.ok() || chunk->records.empty()) return;
         ModelRecord record = ModelLog::from_view(chunk->records.at(0));
         if (!record.internal()) return;
-        if (record.put.topic != kModelCheckpoint &&
-            record.put.topic + "=" + record.put.value != pending_setting_) {
+        const std::string setting = record.put.topic + "=" + record.put.value;
+        if (setting == pending_setting_ || record.put.topic == pending_setting_) {
+            pending_setting_.clear();
+        } else if (!written_by_itself(record.put.topic)) {
             return check("a setting stands in the log that nobody wrote");
         }
-        pending_setting_.clear();
         if (record.seq != model_.head() + 1) return check("a hole before a setting");
         model_.adopt(std::move(record));
     }
@@ -343,7 +470,7 @@ void SimRun::settle() {
 void SimRun::check_all() {
     note("check all");
     check_undisturbed(check_reading(log(), model_, dice_, workload_.reading()));
-    check_undisturbed(check_listings(log(), model_, dice_));
+    check_lists();
     poll_followers();
     for (const auto& [entity, head] : model_.heads()) {
         check_undisturbed(check_entity(log(), model_, entity, head));

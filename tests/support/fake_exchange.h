@@ -31,6 +31,7 @@ public:
     bool outcome_open_ = false;
     bool closed_ = false;
     std::size_t reads_ = 0;
+    std::size_t unsent_of_all_ = 0;
     // While false, what was written counts as unsent.
     bool peer_reads_ = true;
     std::chrono::milliseconds timer_after_{0};
@@ -146,6 +147,7 @@ public:
     }
     void finish() override { finished_ = true; }
     [[nodiscard]] std::size_t unsent_bytes() const override { return unsent_; }
+    [[nodiscard]] std::size_t unsent_bytes_of_all() const override { return unsent_of_all_; }
     void on_unsent_below(std::size_t bytes, std::function<void()> callback) override {
         below_.emplace_back(bytes, std::move(callback));
         check_unsent();
@@ -159,6 +161,7 @@ public:
         const MutexLock lock(mutex_);
         work_.push_back(std::move(work));
     }
+    void post_late(std::function<void()> work) override { post(std::move(work)); }
     void run_blocking(std::uint64_t /*order*/, std::function<void()> work,
                       std::function<void()> then) override {
         post([work = std::move(work), then = std::move(then)] {

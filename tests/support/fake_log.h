@@ -1,5 +1,5 @@
-// A log in memory with the interface of the real one, for tests of what stands on it. It judges
-// expected versions, ids, sessions and stops; it knows only plain filters ("a/>", "a/*/b", ">").
+// A log in memory with the interface of the real one, for tests of what stands on it. It judges all
+// that the real one does, and knows only plain filters ("a/>", "a/*/b", ">").
 #ifndef KLOG_TESTS_SUPPORT_FAKE_LOG_H
 #define KLOG_TESTS_SUPPORT_FAKE_LOG_H
 
@@ -7,11 +7,13 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "klog/log.h"
+#include "support/fake_atomic.h"
+#include "support/fake_positions.h"
 
 namespace klog::test {
 
@@ -28,13 +30,12 @@ inline bool naive_match(std::string_view filter, std::string_view topic) {
         topic.remove_prefix(have.size() + 1);
     }
 }
-
 struct StoredRecord {
     std::string topic, key, id, headers, value;
     RecordView view;
 };
 
-class FakeLog final : public Log {
+class FakeLog final : public LogOfPositions {
 public:
     static constexpr std::int64_t kFirstMicros = 1'795'354'740'000'000;
 
@@ -51,9 +52,14 @@ public:
     std::deque<std::unique_ptr<WriteBatch>> held_;
     std::vector<std::function<void()>> wakes_;
     std::size_t readers_ = 0;
+    FakeConsumers consumers_;
+    std::size_t looks_ = 0;            // at guards
+    std::optional<Error> look_error_;  // what batches are refused with that were looked at
+    std::set<const WriteBatch*> unseen_;
 
     void append(std::unique_ptr<WriteBatch> batch) override {
         ++appends_;
+        if (unseen_.erase(batch.get()) != 0) return refuse_all(std::move(batch), *look_error_);
         if (hold_) {
             held_.push_back(std::move(batch));
         } else {
@@ -76,6 +82,15 @@ public:
         return judge(record, {}).seq;
     }
 
+    [[nodiscard]] bool guards_in_memory(WriteBatch& /*batch*/) override { return !disk_reads_; }
+    void look_at_guards(WriteBatch& batch) override {
+        ++looks_;
+        if (look_error_) unseen_.insert(&batch);
+    }
+    [[nodiscard]] Result<OwnedRecord> record(Seq seq) override {
+        if (seq == Seq{} || seq > head()) return Error{Code::not_found, "no such seq", {}};
+        return OwnedRecord{records_[seq.value - 1]->view, nullptr};
+    }
     [[nodiscard]] Seq head() const override { return Seq{records_.size()}; }
     [[nodiscard]] Result<Seq> head(std::string_view filter) override {
         if (filter.empty()) return Error{Code::bad_filter, "empty filter (column 1)", {}};
@@ -109,43 +124,15 @@ public:
         if (found == nullptr) return Error{Code::not_found, "no such version", {}};
         return OwnedRecord{found->view, nullptr};
     }
-    // In fake_store.h, with the reader.
+    // In fake_store.h, with the reader and the listings.
     [[nodiscard]] Result<std::unique_ptr<Reader>> read(const ReadOptions& options) override;
+    [[nodiscard]] Result<std::unique_ptr<Reader>> history(const HistoryOptions& options) override;
     [[nodiscard]] Result<std::unique_ptr<Counter>> counter(const CountOptions& options) override;
     [[nodiscard]] Result<Page<KeyRow>> keys(std::string_view space, std::string_view prefix,
                                             std::string_view after, bool deleted,
-                                            std::size_t limit) override {
-        std::map<std::string, EntityHead> heads;
-        for (const auto& stored : records_) {
-            if (stored->view.has_key && same_entity(*stored, space, stored->key)) {
-                heads[stored->key] = *entity(space, stored->key);
-            }
-        }
-        Page<KeyRow> page;
-        for (const auto& [key, head] : heads) {
-            const bool shown = key > after && key.starts_with(prefix) &&
-                               (deleted || head.state == EntityState::live);
-            if (!shown) continue;
-            if (page.rows.size() == limit) page.more = true;
-            if (!page.more) page.rows.push_back({key, head});
-        }
-        return page;
-    }
+                                            std::size_t limit) override;
     [[nodiscard]] Result<Page<TopicRow>> topics(std::string_view filter, std::string_view after,
-                                                std::size_t limit) override {
-        std::map<std::string, TopicRow> rows;
-        for (const auto& stored : records_) {
-            if (!naive_match(filter, stored->topic) || stored->topic <= after) continue;
-            TopicRow& row = rows[stored->topic];
-            row = {stored->topic, row.records + 1, stored->view.seq};
-        }
-        Page<TopicRow> page;
-        page.more = rows.size() > limit;
-        for (const auto& [topic, row] : rows) {
-            if (page.rows.size() < limit) page.rows.push_back(row);
-        }
-        return page;
-    }
+                                                std::size_t limit) override;
     [[nodiscard]] Result<std::vector<SessionLine>> session_lines(const SessionId& session,
                                                                  std::uint64_t first_line,
                                                                  std::uint64_t last_line,
@@ -179,8 +166,80 @@ private:
                std::string_view(stored.topic).substr(0, stored.topic.find('/')) == space;
     }
     void complete(std::unique_ptr<WriteBatch> batch) {
-        WriteStream* const stream = batch->stream.get();
-        for (const WriteRecord& record : batch->records) {
+        if (batch->atomic == nullptr) {
+            judge_all(*batch);
+        } else {
+            judge_atomic(*batch);
+        }
+        const auto done = std::move(batch->done);
+        done(std::move(batch));
+        for (const auto& wake : std::exchange(wakes_, {})) wake();
+    }
+    void judge_atomic(WriteBatch& batch) {
+        AtomicPart& atomic = *batch.atomic;
+        WriteResult whole;
+        if (answer_all_with_) whole = *answer_all_with_;
+        std::size_t known_ids = 0;
+        for (const WriteRecord& record : batch.records) {
+            if (record.settings_seq < settings_ && settings_seq_counts_) {
+                whole.outcome = WriteResult::Outcome::stale_settings;
+            }
+            if (find_id(record.id) != nullptr) ++known_ids;
+        }
+        atomic.outcome = whole.outcome;
+        atomic.error = whole.error;
+        batch.results.assign(batch.records.size(), whole);
+        if (whole.outcome != WriteResult::Outcome::skipped) return;
+        const bool known = known_ids > 0 && known_ids == batch.records.size();
+        if (!known && violations_of(batch, known_ids > 0).refuse(atomic)) return;
+        atomic.outcome = known ? WriteResult::Outcome::duplicate : WriteResult::Outcome::written;
+        for (std::size_t i = 0; i < batch.records.size(); ++i) {
+            const WriteRecord& record = batch.records[i];
+            batch.results[i] = known ? fake_duplicate(*find_id(record.id), false) : put(record, {});
+        }
+        if (known) return;
+        for (const BatchAck& a : atomic.acks) consumers_[std::string(a.consumer)].seq = a.seq;
+    }
+    FakeViolations violations_of(const WriteBatch& batch, bool partly_known) {
+        FakeViolations found;
+        const auto look = [&](std::uint64_t line, std::string_view space, std::string_view key,
+                              const Expect& expect) {
+            const EntityHead head = *entity(space, key);
+            if (holds(expect, head)) return;
+            found.add(line, Violation::Entity{std::string(space), std::string(key), expect,
+                                              head.version, head.state, head.last_seq});
+        };
+        for (const WriteRecord& record : batch.records) {
+            if (partly_known && find_id(record.id) != nullptr) {
+                found.add(record.line, Error{Code::partial_duplicate, "this id is known", {}});
+            }
+            if (record.has_key) look(record.line, space_of(record), record.key, record.expect);
+            if (record.guard) found.add(record.line, against(*record.guard));
+        }
+        for (const BatchGuard& guard : batch.atomic->guards) {
+            if (guard.filters == nullptr) look(guard.line, guard.space, guard.key, guard.expect);
+            if (guard.filters != nullptr) found.add(guard.line, against(*guard.filters));
+        }
+        for (const BatchAck& ack : batch.atomic->acks) {
+            if (auto error = ack_error(consumers_, ack, head())) found.add(ack.line, *error);
+        }
+        return found;
+    }
+    [[nodiscard]] std::optional<GuardConflict> against(const FilterGuard& guard) const {
+        return guard_conflict(records_, guard, naive_match);
+    }
+    static std::string_view space_of(const WriteRecord& record) {
+        return record.topic.substr(0, record.topic.find('/'));
+    }
+    [[nodiscard]] const StoredRecord* find_id(std::string_view id) const {
+        for (const auto& stored : records_) {
+            if (!id.empty() && stored->id == id) return stored.get();
+        }
+        return nullptr;
+    }
+    void judge_all(WriteBatch& batch) {
+        WriteStream* const stream = batch.stream.get();
+        for (const WriteRecord& record : batch.records) {
             WriteResult result;
             if (stream == nullptr || !stream->stopped) {
                 result = judge(record, stream == nullptr ? SessionId{} : stream->session);
@@ -188,13 +247,10 @@ private:
             const bool failed = result.outcome == WriteResult::Outcome::refused ||
                                 result.outcome == WriteResult::Outcome::unknown;
             if (stream != nullptr && stream->stop_on_error && failed) stream->stopped = true;
-            batch->results.push_back(std::move(result));
+            batch.results.push_back(std::move(result));
         }
-        const auto done = std::move(batch->done);
-        done(std::move(batch));
-        for (const auto& wake : std::exchange(wakes_, {})) wake();
     }
-    static WriteResult known(const StoredRecord& stored, bool hidden) {
+    static WriteResult fake_duplicate(const StoredRecord& stored, bool hidden) {
         WriteResult result;
         result.outcome = WriteResult::Outcome::duplicate;
         if (!hidden) result.seq = stored.view.seq;
@@ -209,24 +265,37 @@ private:
             result.outcome = WriteResult::Outcome::stale_settings;
             return result;
         }
-        const std::string space(record.topic.substr(0, record.topic.find('/')));
         const bool may_repeat = !session.empty() || !record.id.empty();
         for (std::size_t i = 0; may_repeat && i < records_.size(); ++i) {
             const auto& stored = records_[i];
             if (!session.empty() && stored->view.session == session &&
                 stored->view.session_line == record.line) {
-                return known(*stored, hide_session_seqs_);
+                return fake_duplicate(*stored, hide_session_seqs_);
             }
-            if (!record.id.empty() && stored->id == record.id) return known(*stored, false);
+            if (!record.id.empty() && stored->id == record.id) {
+                return fake_duplicate(*stored, false);
+            }
         }
-        const EntityHead head = record.has_key ? *entity(space, record.key) : EntityHead{};
+        if (record.guard != nullptr) result.guard_conflict = against(*record.guard);
+        if (result.guard_conflict) {
+            result.outcome = WriteResult::Outcome::refused;
+            result.error = Error{Code::guard_conflict, "a record stands against the guard", {}};
+            return result;
+        }
+        const EntityHead head =
+            record.has_key ? *entity(space_of(record), record.key) : EntityHead{};
         if (!holds(record.expect, head)) {
             result.outcome = WriteResult::Outcome::refused;
             result.error = Error{Code::version_conflict, "another version is there", {}};
             result.conflict = Conflict{record.expect, head.version, head.state, head.last_seq};
             return result;
         }
-        store(record, session, head);
+        return put(record, session);
+    }
+    WriteResult put(const WriteRecord& record, const SessionId& session) {
+        store(record, session,
+              record.has_key ? *entity(space_of(record), record.key) : EntityHead{});
+        WriteResult result;
         result.outcome = WriteResult::Outcome::written;
         result.seq = records_.back()->view.seq;
         result.version = records_.back()->view.version;

@@ -16,7 +16,8 @@ namespace klog::test {
 
 class FakeReader final : public Reader {
 public:
-    FakeReader(FakeLog& log, ReadOptions options) : log_(log), options_(std::move(options)) {
+    FakeReader(FakeLog& log, ReadOptions options, HistoryOptions versions = {})
+        : log_(log), options_(std::move(options)), versions_(std::move(versions)) {
         ++log_.readers_;
         const Seq head = log_.head();
         begin_ = Seq{0};
@@ -64,7 +65,7 @@ public:
                looked < log_.scan_step_) {
             const StoredRecord& stored = *log_.records_[at_.value++];
             ++looked;
-            if (!matches(stored)) continue;
+            if (!matches(stored) || (options_.newest_per_key && replaced(stored))) continue;
             chunk.records.push_back(stored.view);
             bytes += stored.value.size();
         }
@@ -81,7 +82,23 @@ public:
     [[nodiscard]] Seq end_at() const override { return end_; }
 
 private:
+    // What is newer up to where the reader was opened.
+    [[nodiscard]] bool replaced(const StoredRecord& stored) const {
+        const auto space = [](const StoredRecord& of) {
+            return std::string_view(of.topic).substr(0, of.topic.find('/'));
+        };
+        return stored.view.has_key &&
+               std::any_of(log_.records_.begin(), log_.records_.end(), [&](const auto& other) {
+                   return other->view.seq > stored.view.seq && other->view.seq <= end_ &&
+                          other->key == stored.key && space(*other) == space(stored) &&
+                          matches(*other);
+               });
+    }
     [[nodiscard]] bool matches(const StoredRecord& stored) const {
+        if (stored.view.has_key &&
+            (stored.view.version < versions_.first || stored.view.version > versions_.last)) {
+            return false;
+        }
         if (options_.key && (!stored.view.has_key || stored.key != *options_.key)) return false;
         const auto hit = [&](const std::string& filter) {
             return naive_match(filter, stored.topic);
@@ -91,6 +108,7 @@ private:
     }
     FakeLog& log_;
     ReadOptions options_;
+    HistoryOptions versions_;
     Seq begin_;
     Seq end_;
     Seq at_;
@@ -103,6 +121,21 @@ inline Result<std::unique_ptr<Reader>> FakeLog::read(const ReadOptions& options)
         }
     }
     return std::unique_ptr<Reader>(std::make_unique<FakeReader>(*this, options));
+}
+
+inline Result<std::unique_ptr<Reader>> FakeLog::history(const HistoryOptions& options) {
+    KLOG_TRY_ASSIGN(const EntityHead head, entity(options.space, options.key));
+    if (head.version == Version{}) return Error{Code::not_found, "no such key", {}};
+    HistoryOptions versions = options;
+    versions.last = std::min(versions.last, head.version);
+    if (versions.newest <= versions.last.value) {
+        const Version first{versions.last.value - versions.newest + 1};
+        versions.first = std::max(versions.first, first);
+    }
+    ReadOptions read;
+    read.filters = {options.space, options.space + "/>"};
+    read.key = options.key;
+    return std::unique_ptr<Reader>(std::make_unique<FakeReader>(*this, read, versions));
 }
 
 // Looks at scan_step_ seqs a step, as the reader does.
@@ -135,6 +168,41 @@ inline Result<std::unique_ptr<Counter>> FakeLog::counter(const CountOptions& opt
     return std::unique_ptr<Counter>(std::make_unique<FakeCounter>(std::move(reader)));
 }
 
+inline Result<Page<KeyRow>> FakeLog::keys(std::string_view space, std::string_view prefix,
+                                          std::string_view after, bool deleted, std::size_t limit) {
+    std::map<std::string, EntityHead> heads;
+    for (const auto& stored : records_) {
+        if (stored->view.has_key && same_entity(*stored, space, stored->key)) {
+            heads[stored->key] = *entity(space, stored->key);
+        }
+    }
+    Page<KeyRow> page;
+    for (const auto& [key, head] : heads) {
+        const bool shown =
+            key > after && key.starts_with(prefix) && (deleted || head.state == EntityState::live);
+        if (!shown) continue;
+        if (page.rows.size() == limit) page.more = true;
+        if (!page.more) page.rows.push_back({key, head});
+    }
+    return page;
+}
+
+inline Result<Page<TopicRow>> FakeLog::topics(std::string_view filter, std::string_view after,
+                                              std::size_t limit) {
+    std::map<std::string, TopicRow> rows;
+    for (const auto& stored : records_) {
+        if (!naive_match(filter, stored->topic) || stored->topic <= after) continue;
+        TopicRow& row = rows[stored->topic];
+        row = {stored->topic, row.records + 1, stored->view.seq};
+    }
+    Page<TopicRow> page;
+    page.more = rows.size() > limit;
+    for (const auto& [topic, row] : rows) {
+        if (page.rows.size() < limit) page.rows.push_back(row);
+    }
+    return page;
+}
+
 class FakeStore final : public Store {
 public:
     FakeLog log_;
@@ -149,6 +217,7 @@ public:
     Status maintain() override { return {}; }
     Status close() override { return {}; }
     [[nodiscard]] StoreStats stats() const override { return stats_; }
+    std::vector<std::string> take_notices() override { return {}; }
     [[nodiscard]] const RecoveryReport& recovery() const override { return report_; }
 };
 

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@ struct Put {
     Kind kind = Kind::plain;
     std::uint64_t line = 0;
     std::string headers = {};
+    std::optional<FilterGuard> guard = {};
 };
 
 inline Expect expect_version(std::uint64_t version) { return {Expect::Form::version, version}; }
@@ -43,6 +45,7 @@ inline std::unique_ptr<WriteBatch> make_batch(const std::vector<Put>& puts,
         record.expect = put.expect;
         record.kind = put.kind;
         record.line = put.line;
+        if (put.guard) record.guard = batch->keep(*put.guard);
         batch->records.push_back(record);
     }
     batch->stream = std::move(stream);

@@ -57,14 +57,11 @@ public:
     }
 
     // Judges a batch by its answer. What is wrong with the answer, or nothing.
-    [[nodiscard]] std::string answered(const SentBatch& sent,
-                                       const std::vector<WriteResult>& results) {
+    [[nodiscard]] std::string answered(const SentBatch& sent, const GivenAnswer& answer) {
+        const std::vector<WriteResult>& results = answer.results;
         if (results.size() != sent.puts.size()) return "as many results as records are due";
-        const bool failed = std::any_of(results.begin(), results.end(), [](const WriteResult& r) {
-            return r.outcome == WriteResult::Outcome::unknown ||
-                   (r.outcome == WriteResult::Outcome::refused && environment_code(r.error->code));
-        });
-        if (failed) return batch_failed(sent, results);
+        if (sent.atomic) return answered_atomic(sent, answer);
+        if (group_failed(sent, results)) return batch_failed(sent, results);
         for (std::size_t i = 0; i < results.size(); ++i) {
             std::string wrong = judge(sent, i, results[i]);
             if (!wrong.empty()) {
@@ -89,26 +86,36 @@ public:
         Topic& topic = topics_[put.topic];
         ++topic.records;
         topic.last_seq = record.seq;
-        if (put.topic.starts_with(kModelSettings)) {
+        if (put.topic.starts_with(kModelSettings) && !written_by_itself(put.topic)) {
             settings_[put.topic.substr(kModelSettings.size())] = put.value;
         }
         records_.push_back(std::move(record));
     }
 
-    // What may stand behind the newest record after a start: unknown ones, and checkpoints.
+    // What may stand behind the newest record after a start: unknown ones, and what klog keeps of
+    // its own.
     [[nodiscard]] std::string adopt_found(const RecordView& view) {
         ModelRecord found = from_view(view);
-        if (found.put.topic == kModelCheckpoint) {
+        if (written_by_itself(found.put.topic)) {
             adopt(std::move(found));
             return {};
         }
         const Head head = head_of(found.put);
         const auto at = std::find_if(unknown.begin(), unknown.end(), [&](const ModelRecord& sent) {
-            return same_write(sent, found) && holds(sent.put.expect, head);
+            if (!same_write(sent, found)) return false;
+            // What a batch expects was judged before its first record.
+            if (sent.batch_index > 0) return sent.batch == half_batch_;
+            return holds(sent.put.expect, head) &&
+                   (!sent.put.guard || against(*sent.put.guard) == 0);
         });
+        if (half_left_ > 0 && at != unknown.begin()) return "half a batch was written";
         if (at == unknown.end()) {
             return "seq " + std::to_string(found.seq) + " (" + describe(found.put) +
                    ") was never sent, was refused, had another expectation, or stands there twice";
+        }
+        if (at->batch != 0) {
+            half_left_ = at->batch_records - at->batch_index - 1;
+            half_batch_ = half_left_ > 0 ? at->batch : 0;
         }
         unknown.erase(unknown.begin(), at + 1);
         if (!found.put.id.empty() && ids_.count(id_of(found.put)) != 0) {
@@ -121,6 +128,12 @@ public:
         if (found.version != version) return "the versions of an entity have a gap";
         adopt(std::move(found));
         return {};
+    }
+
+    // Everything that was found is here.
+    [[nodiscard]] std::string found_all() {
+        unknown.clear();
+        return half_left_ > 0 ? "half a batch was written" : "";
     }
 
     [[nodiscard]] static ModelRecord from_view(const RecordView& view) {
@@ -161,6 +174,13 @@ public:
                (put.kind == Kind::tombstone ? " tombstone" : "");
     }
 
+    // Defined in model_batch.h, as what else concerns guards and atomic batches.
+    // The newest seq that stands against a guard, found by looking at every record; 0: none.
+    [[nodiscard]] std::uint64_t against(const FilterGuard& guard) const;
+    // What is wrong with a conflict that is said to stand against a guard, or nothing.
+    [[nodiscard]] std::string check_guard(const FilterGuard& guard,
+                                          const std::optional<GuardConflict>& said) const;
+
 private:
     using Id = std::tuple<std::string, bool, std::string, std::string>;
 
@@ -200,25 +220,13 @@ private:
         return std::nullopt;
     }
 
-    std::string batch_failed(const SentBatch& sent, const std::vector<WriteResult>& results) {
-        for (std::size_t i = 0; i < results.size(); ++i) {
-            const WriteResult::Outcome outcome = results[i].outcome;
-            if (outcome == WriteResult::Outcome::written ||
-                outcome == WriteResult::Outcome::duplicate) {
-                return "a batch that failed says that a record was written";
-            }
-            if (outcome != WriteResult::Outcome::unknown) continue;
-            ModelRecord record;
-            record.put = sent.puts[i];
-            if (sent.stream) {
-                record.session = sent.stream->stream->session;
-            }
-            if (record.session.empty()) record.put.line = 0;
-            unknown.push_back(std::move(record));
-        }
-        if (sent.stream && sent.stream->stream->stop_on_error) sent.stream->stopped = true;
-        return {};
+    // The log could not be looked at: then this record is refused, and no other.
+    static bool guard_unseen(const Put& put, const WriteResult& result) {
+        return put.guard && result.error && environment_code(result.error->code);
     }
+    [[nodiscard]] bool group_failed(const SentBatch& sent,
+                                    const std::vector<WriteResult>& results) const;
+    std::string batch_failed(const SentBatch& sent, const std::vector<WriteResult>& results);
 
     std::string refused(const SentBatch& sent, const WriteResult& result, Code code) {
         if (sent.stream && sent.stream->stream->stop_on_error) sent.stream->stopped = true;
@@ -234,14 +242,21 @@ private:
     }
 
     static std::string duplicate(const WriteResult& result, std::uint64_t seq,
-                                 std::uint64_t version, std::int64_t time) {
-        if (result.outcome != WriteResult::Outcome::duplicate) return "it is a duplicate";
-        if (result.seq.value != seq || result.version.value != version ||
-            result.time.micros != time) {
-            return "a duplicate answers with its first write";
-        }
-        return {};
-    }
+                                 std::uint64_t version, std::int64_t time);
+
+    [[nodiscard]] std::string guarded(const Put& put, const WriteResult& result) const;
+
+    // tests/support/model_batch.h
+    std::string answered_atomic(const SentBatch& sent, const GivenAnswer& answer);
+    std::string atomic_failed(const SentBatch& sent, const AtomicPart& atomic);
+    [[nodiscard]] std::map<std::uint64_t, std::vector<Code>> atomic_flaws(
+        const SentBatch& sent) const;
+    [[nodiscard]] std::vector<std::size_t> atomic_known(
+        const SentBatch& sent, std::map<std::uint64_t, std::vector<Code>>& codes) const;
+    [[nodiscard]] std::map<std::uint64_t, std::vector<Code>> atomic_conflicts(
+        const SentBatch& sent) const;
+    std::string check_violations(const SentBatch& sent, const AtomicPart& atomic,
+                                 const std::map<std::uint64_t, std::vector<Code>>& codes) const;
 
     std::string judge(const SentBatch& sent, std::size_t index, const WriteResult& result) {
         const Put& put = sent.puts[index];
@@ -269,7 +284,16 @@ private:
             }
         }
         const Head head = head_of(put);
+        if (guard_unseen(put, result)) return refused(sent, result, result.error->code);
+        std::string wrong = guarded(put, result);
+        if (!wrong.empty()) return wrong;
         if (!holds(put.expect, head)) return conflict(sent, result, head);
+        if (put.guard && put.guard->after.value > records_.size()) {
+            return refused(sent, result, Code::guard_unknown);
+        }
+        if (put.guard && against(*put.guard) != 0) {
+            return refused(sent, result, Code::guard_conflict);
+        }
         return written(std::move(record), head, result);
     }
 
@@ -314,6 +338,10 @@ private:
     std::map<std::array<std::uint8_t, 16>, Line> lines_;
     std::map<std::string, Topic> topics_;
     std::map<std::string, std::string> settings_;
+    std::uint64_t unknown_batches_ = 0;
+    // Of a batch that a start is finding: how many records must follow.
+    std::uint64_t half_batch_ = 0;
+    std::size_t half_left_ = 0;
 };
 
 }  // namespace klog::test

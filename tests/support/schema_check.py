@@ -144,6 +144,8 @@ RULES = {
                         "is shorter than"),
     "maxLength": simple(lambda rule, value: not isinstance(value, str) or len(value) <= rule,
                         "is longer than"),
+    "minItems": simple(lambda rule, value: not isinstance(value, list) or len(value) >= rule,
+                       "has fewer items than"),
     "maxItems": simple(lambda rule, value: not isinstance(value, list) or len(value) <= rule,
                        "has more items than"),
     "maxProperties": simple(lambda rule, value: not isinstance(value, dict) or len(value) <= rule,

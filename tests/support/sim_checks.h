@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "support/model_log.h"
+#include "support/model_batch.h"
 #include "support/naive_matcher.h"
 #include "support/sim_workload.h"
 
@@ -267,7 +267,7 @@ inline std::string check_recovered(Log& log, ModelLog& model) {
         return "acknowledged records are lost: the log ends at " + std::to_string(at) + ", not " +
                std::to_string(known);
     }
-    model.unknown.clear();
+    if (std::string wrong = model.found_all(); !wrong.empty()) return wrong;
     if (log.head().value != at) return "the head is not the newest seq";
     for (const auto& [name, value] : model.settings()) {
         if (log.setting(name) != value) return "setting " + name + " has another value";

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "env/sim_env.h"
+#include "support/model_consumers.h"
 #include "support/sim_checks.h"
 
 namespace klog::test {
@@ -31,6 +32,14 @@ struct SimCounts {
     std::uint64_t faults = 0;  // calls of the disk that failed
     std::uint64_t files = 0;
     std::uint64_t runs_most = 0;
+    std::uint64_t rebuilds = 0;  // of heads, behind a start or after damage
+    std::uint64_t damages = 0;   // of runs in use, that were found
+    std::uint64_t guards = 0;    // over filters, that were judged
+    std::uint64_t guard_conflicts = 0;
+    std::uint64_t batches = 0;  // atomic ones that were written
+    std::uint64_t batches_refused = 0;
+    std::uint64_t consumer_calls = 0;
+    std::uint64_t work_acks = 0;  // batches that moved a consumer
 };
 
 class SimRun {
@@ -77,6 +86,12 @@ private:
     void power_off();
     void end_objects();
     void lose_indexes();
+    // Listings, once the key index is not far behind.
+    void check_lists();
+    // A byte of a run changes while the store lives. Whoever looks it up notices.
+    void damage_run();
+    // Until the heads are known. False: something that may fail did.
+    bool rebuild();
 
     // ---- Steps.
     void step();
@@ -86,7 +101,14 @@ private:
         poll_followers();
     }
 
-    void send();
+    void send() { send(workload_.batch(), std::nullopt); }
+    void send(SentBatch batch, std::optional<ModelConsumers::WorkAck> ack);
+    // Consumers are asked and changed; or a worker writes its results and its position.
+    void consume();
+    [[nodiscard]] bool may_consume() const {
+        return undisturbed() && unanswered_ == 0 && pending_setting_.empty() &&
+               !store_->stats().failed && consumers_.settled();
+    }
     // The WAL's writes and syncs are where other threads would come in.
     void on_call(SimCall call, const std::string& path);
     void check_undisturbed(const std::string& wrong) {
@@ -96,9 +118,12 @@ private:
     // An answer whose seqs stand behind a setting that could not be read yet.
     struct Answer {
         std::shared_ptr<SentBatch> sent;
-        std::vector<WriteResult> results;
+        std::optional<ModelConsumers::WorkAck> ack;
+        bool position_read = false;  // what an acknowledgement alone wrote is in the model
+        GivenAnswer given;
     };
     void judge(const Answer& answer);
+    void count(const GivenAnswer& given);
     void judge_deferred();
     // After a start: a setting that the power cut before it could be read.
     void place_setting();
@@ -108,6 +133,7 @@ private:
     void maintain() {
         note("maintain");
         const Status status = store_->maintain();
+        if (status.ok()) consumers_.all_durable();
         adopt_internal();
         if (undisturbed() && !store_->stats().failed) check(status, "maintain");
     }
@@ -131,14 +157,16 @@ private:
     StoreOptions options_;
     ModelLog model_;
     SimWorkload workload_;
+    ModelConsumers consumers_;
     std::unique_ptr<Store> store_;
     std::vector<Follower> followers_;
-    std::string pending_setting_;
+    std::string pending_setting_;  // or the topic of a record of klog's own
     std::vector<Answer> deferred_;
     std::uint64_t unanswered_ = 0;
-    bool faults_ = false;  // something may fail just now
-    bool busy_ = false;    // a write is under way
-    bool nested_ = false;  // and what runs came in through on_call
+    bool faults_ = false;     // something may fail just now
+    bool busy_ = false;       // a write is under way
+    bool nested_ = false;     // and what runs came in through on_call
+    bool consuming_ = false;  // it is an operation on consumers: others only read then
     std::string failure_;
     std::vector<std::string> trace_;
     SimCounts counts_;

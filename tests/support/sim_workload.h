@@ -2,12 +2,13 @@
 #ifndef KLOG_TESTS_SUPPORT_SIM_WORKLOAD_H
 #define KLOG_TESTS_SUPPORT_SIM_WORKLOAD_H
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "support/model_log.h"
+#include "support/model_batch.h"
 
 namespace klog::test {
 
@@ -41,7 +42,8 @@ public:
 
     SentBatch batch() {
         SentBatch sent;
-        const std::uint64_t kind = dice_.below(10);
+        const std::uint64_t kind = dice_.below(12);
+        if (kind >= 10) return atomic_batch();
         if (kind < 2) {
             sent.stream = session_stream(sent.puts);
             return sent;
@@ -52,6 +54,21 @@ public:
         }
         const std::uint64_t count = dice_.chance(70) ? dice_.between(1, 5) : dice_.between(6, 20);
         for (std::uint64_t i = 0; i < count; ++i) sent.puts.push_back(put());
+        return sent;
+    }
+
+    // What a worker writes: a batch that nothing stands against.
+    SentBatch results() {
+        SentBatch sent;
+        sent.atomic = true;
+        for (std::uint64_t left = dice_.chance(15) ? 0 : dice_.between(1, 4); left > 0; --left) {
+            Put one;
+            one.topic = dice_.chance(50) ? "a/y" : "c";
+            if (dice_.chance(50)) one.key = key();
+            one.value = value();
+            if (dice_.chance(5)) one.value.resize(dice_.between(10'000, 70'000), '.');
+            sent.puts.push_back(std::move(one));
+        }
         return sent;
     }
 
@@ -68,6 +85,61 @@ public:
     std::string key() { return "k" + std::to_string(dice_.below(dice_.chance(80) ? 6 : 400)); }
 
 private:
+    SentBatch atomic_batch() {
+        SentBatch sent;
+        sent.atomic = true;
+        if (!batches_.empty() && dice_.chance(15)) {  // once more, or a part of it
+            sent.puts = dice_.pick(batches_);
+            if (dice_.chance(30)) sent.puts.pop_back();
+            if (dice_.chance(20)) sent.puts.push_back(put());
+            return sent;
+        }
+        const bool large = dice_.chance(15);  // of several frames
+        const bool named = dice_.chance(40);
+        const bool calm = dice_.chance(60);  // most lines hold
+        for (std::uint64_t left = dice_.between(dice_.chance(10) ? 0 : 1, 8); left > 0; --left) {
+            Put one = put();
+            if (calm) one.guard.reset();
+            if (calm && dice_.chance(95)) one.expect = Expect{};
+            if (large && dice_.chance(60)) one.value.resize(dice_.between(10'000, 70'000), '.');
+            if (named && one.id.empty()) one.id = "b" + std::to_string(++serial_);
+            sent.puts.push_back(std::move(one));
+        }
+        for (std::uint64_t left = dice_.below(4); left > 0; --left) {
+            SentGuard one;
+            if (dice_.chance(60)) {
+                one.filters = guard();
+                if (calm && dice_.chance(90)) one.filters->none = {"never/*", "a/zz*"};
+            } else {
+                Put of;
+                of.topic = "a";
+                of.key = key();
+                one.space = of.topic;
+                one.key = of.key;
+                one.expect = calm ? expect_version(model_.head_of(of).version) : expect(of);
+            }
+            sent.guards.push_back(std::move(one));
+        }
+        if (named && !sent.puts.empty()) batches_.push_back(sent.puts);
+        if (batches_.size() > 20) batches_.erase(batches_.begin());
+        return sent;
+    }
+
+    FilterGuard guard() {
+        static const std::vector<std::vector<std::string>> kNone = {
+            {"a/x"}, {"a/*"},     {"c"},          {"b/y/z", "c"}, {"s/0"},
+            {"*/x"}, {"never/>"}, {"b/>", "a/y"}, {">"},          {"b*/#"}};
+        FilterGuard guard;
+        guard.none = dice_.pick(kNone);
+        if (dice_.chance(20)) guard.not_filters = {dice_.chance(50) ? "a/x" : "*/x"};
+        const std::uint64_t head = model_.head();
+        const std::uint64_t back = dice_.chance(75) ? dice_.below(12) : dice_.below(head + 1);
+        guard.after = Seq{head - std::min(head, back)};
+        if (dice_.chance(5)) guard.after.value += dice_.below(40);
+        if (dice_.chance(5)) guard.after = Seq{};
+        return guard;
+    }
+
     Put put() {
         if (!sent_.empty() && dice_.chance(15)) {  // once more, as it was or with another value
             Put again = dice_.pick(sent_);
@@ -84,6 +156,7 @@ private:
             if (dice_.chance(10)) put.kind = Kind::tombstone;
             if (dice_.chance(40)) put.expect = expect(put);
         }
+        if (dice_.chance(12)) put.guard = guard();
         if (dice_.chance(3)) spoil(put);
         if (dice_.chance(40)) {
             put.id = "id" + std::to_string(serial_);
@@ -161,6 +234,7 @@ private:
     SimDice& dice_;
     const ModelLog& model_;
     std::vector<Put> sent_;
+    std::vector<std::vector<Put>> batches_;  // whose records all have ids
     std::uint64_t serial_ = 0;
 };
 

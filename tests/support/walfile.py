@@ -8,6 +8,7 @@ import struct
 
 HEADER_BYTES = 4096
 FRAME_HEADER_BYTES = 128
+SALT_AT = 64
 INCOMPATIBLE_BITS_AT = 16
 WRITER_AT = 32
 
@@ -41,14 +42,19 @@ def wal_numbers(data_dir):
 
 
 def frames(path):
-    """(offset, header_bytes, payload_bytes) of each frame, until something else stands there."""
+    """(offset, header_bytes, payload_bytes) of each frame, until something else stands there: a
+    frame of another salt is left from an earlier use of the room."""
     found = []
+    salt = None
     with open(path, "rb") as file:
         at = HEADER_BYTES
         while True:
             file.seek(at)
             header = file.read(FRAME_HEADER_BYTES)
             if len(header) < FRAME_HEADER_BYTES or header[:4] != b"KFRM":
+                return found
+            salt = salt or header[SALT_AT:SALT_AT + 8]
+            if header[SALT_AT:SALT_AT + 8] != salt:
                 return found
             header_bytes, = struct.unpack_from("<H", header, 6)
             payload_bytes, = struct.unpack_from("<I", header, 8)
@@ -62,6 +68,21 @@ def end_of_frames(path):
         return HEADER_BYTES
     at, header_bytes, payload_bytes = found[-1]
     return at + (header_bytes + payload_bytes + 7) // 8 * 8
+
+
+def torn_frame(path, payload_bytes):
+    """A frame's header and half of its payload, as if the power went while it was written behind
+    the last one."""
+    at = end_of_frames(path)
+    with open(path, "rb") as file:
+        file.seek(frames(path)[-1][0])
+        header = bytearray(file.read(FRAME_HEADER_BYTES))
+    struct.pack_into("<I", header, 8, payload_bytes)
+    header[20:24] = header[12:16]  # the chain
+    struct.pack_into("<Q", header, 32, at)
+    seed = crc32c(header[SALT_AT:SALT_AT + 8])
+    struct.pack_into("<I", header, 12, crc32c(header[16:], crc32c(header[:12], seed)))
+    return bytes(header) + b"\x07" * (payload_bytes // 2)
 
 
 def flip(path, offset, bits=0x20):

@@ -77,9 +77,10 @@ TEST_CASE("api read: parameters that are wrong are refused") {
     CHECK(api.code("until=") == "bad_option");
     CHECK(api.code("limit=0") == "bad_option");
     CHECK(api.code("follow=yes") == "bad_option");
+    CHECK(api.code("newest_per_key=1") == "bad_option");
+    CHECK(api.code("newest_per_key=true&from=1&last=1") == "bad_option");
     CHECK(api.code("limit=1&limit=2") == "bad_option");
-    for (const char* later :
-         {"where=x", "newest_per_key=true", "from_snapshot=true", "reducer=r"}) {
+    for (const char* later : {"where=x", "from_snapshot=true", "reducer=r"}) {
         CHECK(api.code(later) == "unknown_parameter");
     }
     const auto space = api.get("/v1/records?filter=orders/+/x");
@@ -166,12 +167,41 @@ TEST_CASE("api read: a follower gets what comes, and ends at its limit") {
     CHECK(api.log().readers_ == 0);
 }
 
+TEST_CASE("api read: the newest of each key first, then what comes") {
+    ReadFixture api;
+    CHECK(api.seqs("newest_per_key=true") == Seqs{2, 3, 4});
+    CHECK(api.seqs("newest_per_key=true&filter=orders/>&not=orders/1/completed") == Seqs{1, 2});
+    CHECK(api.seqs("newest_per_key=true&until=2") == Seqs{1, 2});
+    CHECK(api.seqs("newest_per_key=true&limit=2") == Seqs{2, 3});
+    CHECK(api.seqs("newest_per_key=true&after=3") == Seqs{4});
+    CHECK(api.seqs("newest_per_key=false") == Seqs{1, 2, 3, 4});
+    // From the start although it follows; from elsewhere where that is said.
+    const auto seqs_of = [](const FakeExchange& exchange) {
+        Seqs found;
+        for (const auto& line : lines_of(exchange)) found.push_back(line["seq"]);
+        return found;
+    };
+    const auto follow = [&seqs_of](const std::string& from) {
+        ReadFixture fresh;
+        const auto exchange = fresh.get("/v1/records?newest_per_key=true&follow=true" + from);
+        for (int i = 0; i < 2; ++i) {
+            fresh.post("/v1/records?topic=orders/1/x&key=1", "application/json", "1");
+        }
+        exchange->run();
+        return seqs_of(*exchange);
+    };
+    CHECK(follow("") == Seqs{2, 3, 4, 5, 6});
+    CHECK(follow("&from=end") == Seqs{5, 6});
+}
+
 TEST_CASE("api read: heartbeats in their forms") {
     ReadFixture api;
     const auto plain = api.get("/v1/records?filter=none&follow=true");
-    CHECK(plain->timer_after_ == std::chrono::milliseconds(15'000));
+    CHECK(plain->timer_after_ <= std::chrono::milliseconds(15'000));
+    CHECK(plain->timer_after_ >= std::chrono::milliseconds(7'500));
     plain->fire_timer();
     CHECK(plain->written_ == "\n");
+    CHECK(plain->timer_after_ == std::chrono::milliseconds(15'000));
     plain->fire_timer();
     CHECK(plain->written_ == "\n\n");
 
@@ -213,6 +243,28 @@ TEST_CASE("api read: a peer that does not read costs a bounded amount of memory"
     for (int i = 0; i < 20 && !exchange->finished_; ++i) exchange->take_unsent();
     CHECK(exchange->finished_);
     CHECK(lines_of(*exchange).size() == 5000);
+}
+
+TEST_CASE("api read: where all peers together left much untaken, each is given little at a time") {
+    ReadFixture api;
+    const std::string value = "\"" + std::string(1000, 'x') + "\"";
+    for (int i = 0; i < 300; ++i) api.log().add("big", "", value);
+    const auto exchange = FakeExchange::make("GET", "/v1/records?filter=big");
+    exchange->peer_reads_ = false;
+    exchange->unsent_of_all_ = 100'000'000;
+    api.start(exchange);
+    CHECK(exchange->unsent_bytes() > 1000);
+    CHECK(exchange->unsent_bytes() < 20'000);
+    CHECK_FALSE(exchange->finished_);
+    // Who takes it gets all of it, and more at a time once the others have taken theirs.
+    for (int i = 0; i < 5; ++i) exchange->take_unsent();
+    CHECK_FALSE(exchange->finished_);
+    CHECK(exchange->unsent_bytes() < 20'000);
+    exchange->unsent_of_all_ = 0;
+    exchange->take_unsent();
+    exchange->take_unsent();
+    CHECK(exchange->finished_);
+    CHECK(lines_of(*exchange).size() == 300);
 }
 
 TEST_CASE("api read: a read that fails never looks whole") {
@@ -283,6 +335,15 @@ TEST_CASE("api read: a key's history, whole or in part") {
     CHECK(history("?from_version=2") == Seqs{4, 5});
     CHECK(history("?from_version=2&to_version=2") == Seqs{4});
     CHECK(history("?from_version=7").empty());
+    CHECK(history("?last=2") == Seqs{4, 5});
+    CHECK(history("?to_version=2&last=1") == Seqs{4});
+    CHECK(history("?from_version=2&last=9") == Seqs{4, 5});
+    CHECK(history("?last=0").empty());
+    const auto order = api.get("/v1/spaces/orders/keys/1/history?from_version=3&to_version=2");
+    CHECK(order->status() == 400);
+    CHECK(body_of(*order)["code"] == "bad_option");
+    CHECK_FALSE(body_of(*order)["hint"].get<std::string>().empty());
+    CHECK(api.get("/v1/spaces/orders/keys/1/history?last=x")->status() == 400);
     const auto never = api.get("/v1/spaces/orders/keys/nope/history");
     CHECK(never->status() == 404);
     CHECK(body_of(*never)["state"] == "absent");

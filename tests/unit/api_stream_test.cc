@@ -191,7 +191,8 @@ TEST_CASE("api stream: parameters that do not go together are refused") {
     CHECK(code("topic=a&acks=all") == "bad_option");
     CHECK(code("topic=a&key=k&key_from=/k") == "bad_option");
     CHECK(code("topic=a&key_from=k") == "bad_option");
-    CHECK(code("envelope=true&atomic=true") == "unknown_parameter");
+    CHECK(code("topic=a&expect_none=b") == "bad_option");
+    CHECK(code("topic=a&after=1") == "bad_option");
     CHECK(code("topic=a&ack=bucket") == "no_bucket");
     CHECK(code("topic=a&session=12") == "bad_option");
     CHECK(code("topic=a&session_line=1") == "bad_option");

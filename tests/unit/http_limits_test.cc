@@ -211,7 +211,9 @@ TEST_CASE("http: connections above their limit are told so") {
     REQUIRE(second.send(request));
     CHECK(first.read().status == 200);
     CHECK(second.read().status == 200);
-    CHECK(refused(fixture.unix_url, request).status == 503);
+    RawResponse answer = refused(fixture.unix_url, request);
+    CHECK(answer.status == 503);
+    CHECK(answer.headers["retry-after"] == "1");
     first.close();
     // A place comes free as soon as the server has noticed.
     int status = 503;
@@ -222,6 +224,17 @@ TEST_CASE("http: connections above their limit are told so") {
         status = third.read().status;
     }
     CHECK(status == 200);
+}
+
+TEST_CASE("http: descriptors that are kept for files are not taken by connections") {
+    klog::http::ServerOptions options;
+    options.limits.descriptors_max = 1;  // all that a process has are above it
+    HttpFixture fixture(options);
+    RawResponse answer = refused(fixture.unix_url, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(answer.status == 503);
+    CHECK(answer.headers["retry-after"] == "1");
+    CHECK(has_code(answer, "backpressure"));
+    CHECK(fixture.server->stats().connections_max == 1);
 }
 
 TEST_CASE("http: over TCP the Host must be this machine's own") {

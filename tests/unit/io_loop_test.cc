@@ -243,4 +243,83 @@ TEST_CASE("io loop: before begin() nothing of a strand runs, and nothing is lost
     loop.stop();
 }
 
+TEST_CASE("io loop: what was posted late waits while others do, but not for ever") {
+    constexpr int kLate = 5;
+    constexpr int kEarly = 3 * IoLoop::kEarlyInARowMax;
+    IoLoop loop;
+    REQUIRE(loop.start(1).ok());
+    const auto gate = begun(loop);
+    Event open;
+    Event waits;
+    gate->post([&] {
+        waits.set();
+        (void)open.wait();
+    });
+    REQUIRE(waits.wait());
+    std::vector<bool> ran_late;  // by the one thread
+    Event all;
+    const auto post = [&](bool late) {
+        const auto strand = begun(loop);
+        const auto work = [&, late] {
+            ran_late.push_back(late);
+            if (ran_late.size() == kLate + kEarly) all.set();
+        };
+        if (late) {
+            strand->post_late(work);
+        } else {
+            strand->post(work);
+        }
+    };
+    for (int i = 0; i < kLate; ++i) post(true);
+    for (int i = 0; i < kEarly; ++i) post(false);
+    open.set();
+    REQUIRE(all.wait());
+    loop.stop();
+    int in_a_row = 1;  // the gate was one of them
+    int early = 0;
+    for (const bool late : ran_late) {
+        if (early == kEarly) break;  // from here on only late ones are left
+        if (late) CHECK(in_a_row == IoLoop::kEarlyInARowMax);
+        in_a_row = late ? 0 : in_a_row + 1;
+        if (!late) ++early;
+        CHECK(in_a_row <= IoLoop::kEarlyInARowMax);
+    }
+    CHECK(early == kEarly);
+}
+
+TEST_CASE("io loop: one thread at a time runs what was posted late, and all of it") {
+    constexpr int kThreads = 3;
+    constexpr int kStrands = 50;
+    constexpr int kRounds = 200;
+    IoLoop loop;
+    REQUIRE(loop.start(kThreads).ok());
+    std::vector<std::shared_ptr<TestStrand>> strands;
+    while (strands.size() < kStrands) strands.push_back(begun(loop));
+    std::atomic<int> inside{0};
+    std::atomic<int> wrong{0};
+    std::atomic<int> done{0};
+    Event all;
+    const auto count = [&] {
+        if (++done == 2 * kThreads * kStrands * kRounds) all.set();
+    };
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+            const auto own = begun(loop);
+            for (int i = 0; i < kStrands * kRounds; ++i) {
+                strands[static_cast<std::size_t>((i + t) % kStrands)]->post_late([&] {
+                    if (++inside > 1) ++wrong;
+                    --inside;
+                    count();
+                });
+                own->post(count);
+            }
+        });
+    }
+    CHECK(all.wait());
+    CHECK(wrong == 0);
+    threads.clear();
+    loop.stop();
+}
+
 TEST_SUITE_END();

@@ -8,6 +8,7 @@
 #include "log/live_tail.h"
 #include "log/log_impl.h"
 #include "support/log_helpers.h"
+#include "support/sim_store.h"
 
 using namespace klog;
 using namespace klog::test;
@@ -15,24 +16,8 @@ using Outcome = WriteResult::Outcome;
 
 namespace {
 
-struct Fixture {
-    SimEnv env{7};
-    StoreOptions options;
-    std::unique_ptr<Store> store;
-
-    Fixture() {
-        options.dir = "/data";
-        options.wal_first_file_bytes = 64 * 1024;
-        options.wal_file_bytes = 128 * 1024;
-        options.memtable_bytes_max = 64 * 1024;
-        open();
-    }
-    void open() {
-        store.reset();
-        auto opened = Store::open(env, options);
-        REQUIRE_MESSAGE(opened.ok(), opened.error().message);
-        store = std::move(opened).value();
-    }
+struct Fixture : SimStore {
+    Fixture() : SimStore(7, [](StoreOptions& more) { more.memtable_bytes_max = 64 * 1024; }) {}
     void reopen_clean() {
         const Status closed = store->close();
         REQUIRE_MESSAGE(closed.ok(), closed.error().message);
@@ -42,7 +27,6 @@ struct Fixture {
         env.crash();
         open();
     }
-    Log& log() { return store->default_log(); }
 };
 
 std::vector<std::uint64_t> seqs(const std::vector<Got>& records) {

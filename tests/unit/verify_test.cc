@@ -60,11 +60,13 @@ std::string damage_of(const Found& found) {
 }
 
 // Records of several sizes, over two WAL files and a run.
-void fill(klog::Log& log, int count) {
+void fill(klog::Log& log, int count, int value_bytes_max = 500) {
     for (int n = 0; n < count; ++n) {
-        const Put put{.topic = "orders/" + std::to_string(n % 7),
-                      .key = "k" + std::to_string(n),
-                      .value = "\"" + std::string(static_cast<std::size_t>(n % 500), 'x') + "\""};
+        const Put put{
+            .topic = "orders/" + std::to_string(n % 7),
+            .key = "k" + std::to_string(n),
+            .value =
+                "\"" + std::string(static_cast<std::size_t>(n * 7 % value_bytes_max), 'x') + "\""};
         klog::test::write_one(log, put);
     }
 }
@@ -122,7 +124,7 @@ TEST_CASE("verify: what a crash leaves is no damage, whenever it comes") {
         {
             auto store = Store::open(env, small_options());
             if (store.ok()) {
-                fill((*store)->default_log(), 200);
+                fill((*store)->default_log(), 100, 3000);  // frames of several sectors
                 // Either may meet the end of the power.
                 static_cast<void>((*store)->maintain());
                 static_cast<void>((*store)->close());

@@ -195,12 +195,14 @@ TEST_CASE("wal format: the clean marker comes back, and every flip of it is seen
     marker.end = 5000;
     marker.chain = 6;
     marker.next_seqs = {7, 8};
+    marker.settings_checkpoint = {0, 1ULL << 40U};
     const std::string bytes = encode_clean_marker(marker);
     REQUIRE(bytes.size() == kCleanMarkerBytes);
     const auto back = decode_clean_marker(bytes, "clean");
     REQUIRE(back.ok());
     CHECK(back->end == 5000);
     CHECK(back->next_seqs == marker.next_seqs);
+    CHECK(back->settings_checkpoint == marker.settings_checkpoint);
     for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
         std::string flipped = bytes;
         flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ static_cast<char>(1U << (bit % 8)));

@@ -22,102 +22,15 @@
 
 #include "klog/count.h"
 #include "klog/env.h"
+#include "klog/history.h"
 #include "klog/options.h"
 #include "klog/recovery.h"
 #include "klog/result.h"
 #include "klog/stats.h"
 #include "klog/types.h"
+#include "klog/write.h"
 
 namespace klog {
-
-// ------------------------------------------------------------------------------------ writing
-
-// What a producer knows about one record. Views must live as long as their WriteBatch (see
-// WriteBatch::keep). Topic, key, id and value are checked by append(); JSON is the caller's duty.
-struct WriteRecord {
-    std::string_view topic;
-    std::string_view key;
-    bool has_key = false;
-    std::string_view id;
-    std::string_view headers;  // encode_headers
-    std::string_view value;
-    Kind kind = Kind::plain;  // plain or tombstone
-    Encoding encoding = Encoding::json;
-    bool has_event_time = false;
-    Time event_time;
-    Expect expect;
-    std::uint64_t line = 0;  // the caller's own number; with a session it is deduplicated by it
-    // The settings_seq under which the caller authorised and checked this record; where settings
-    // moved on since then, the record comes back as stale_settings. kAnySettings: not checked.
-    static constexpr std::uint64_t kAnySettings = ~0ULL;
-    std::uint64_t settings_seq = kAnySettings;
-};
-
-// Why a version was refused, as interface documents show it.
-struct Conflict {
-    Expect expected;
-    Version actual;
-    EntityState state = EntityState::absent;
-    Seq last_seq;
-};
-
-// The answer to one record, in the order of the batch.
-struct WriteResult {
-    enum class Outcome : std::uint8_t {
-        written,         // durable: seq, version, time are the record's
-        duplicate,       // known by its id or session line: seq, version, time of the first write
-        refused,         // nothing was written: error says why; conflict for version_conflict
-        skipped,         // not judged: an earlier record of its stream was refused
-        stale_settings,  // not judged: settings changed since settings_seq; check again
-        unknown,         // the sync failed: written zero or one times
-    };
-    Outcome outcome = Outcome::skipped;
-    Seq seq;
-    Version version;
-    Time time;
-    std::optional<Error> error;
-    std::optional<Conflict> conflict;
-};
-
-// Shared by the batches of one stream: after a refusal nothing more of the stream is written.
-// Owned by the caller through shared_ptr; read and set by the log only.
-struct WriteStream {
-    bool stop_on_error = true;
-    bool stopped = false;  // guarded by the log
-    SessionId session;     // all zero: lines are not deduplicated
-};
-
-// Records that arrive together. They are judged in order, each seeing those before it, and are
-// written next to each other or nearly so; they are not atomic.
-class WriteBatch {
-public:
-    std::vector<WriteRecord> records;
-    std::vector<WriteResult> results;     // filled by the log, as many as records
-    std::shared_ptr<WriteStream> stream;  // may be null: a batch on its own, not stopped by errors
-
-    // Keeps bytes alive as long as the batch. Returns a view of them.
-    std::string_view keep(std::string bytes);
-    // Keeps whatever the records' views point into.
-    void keep_alive(std::shared_ptr<const void> owner);
-
-    // false: the caller has more to do at once (it is reading a stream), so a lent writer thread
-    // commits. true: this thread may commit the group itself, which saves a wake-up.
-    bool may_lead = true;
-
-    // Called once, when every result is final, on the thread that committed the group (it must
-    // not block, and may call append).
-    std::function<void(std::unique_ptr<WriteBatch>)> done;
-
-    // Internal to the log: what it computed about the records before it judged them.
-    struct Prepared;
-    std::shared_ptr<Prepared> prepared;
-
-private:
-    std::vector<std::unique_ptr<std::string>> kept_;
-    std::vector<std::shared_ptr<const void>> owners_;
-};
-
-// ------------------------------------------------------------------------------------ reading
 
 // Where a read begins. Exactly one form counts.
 struct ReadFrom {
@@ -148,6 +61,12 @@ struct ReadOptions {
     // Blocks of sealed segments of which every record is wanted may come as they are stored
     // (ReadChunk::blocks): whoever passes them on need not unpack them. Not together with a key.
     bool stored_blocks = false;
+    // Of each entity (space and key) only the newest record among those that match up to now, or up
+    // to until_*; records without a key all. In the order of seqs; Form::last counts among them.
+    // With `follow` then every record that comes, once. read() finds nothing before the range was
+    // looked through (several times where StoreOptions::newest_bytes_max has no room for its
+    // entities), and may answer backpressure (others have the memory) or too_many (marks).
+    bool newest_per_key = false;
 };
 
 // Some records as they are stored, packed. Their bytes passed their checksum.
@@ -229,6 +148,8 @@ struct Page {
     bool more = false;      // ask again behind the last row
 };
 
+class Consumers;
+
 class Log {
 public:
     virtual ~Log() = default;
@@ -237,6 +158,15 @@ public:
     // returns. Never fails itself: errors stand in the results. Results that may be refused
     // with backpressure or disk_full can be tried again.
     virtual void append(std::unique_ptr<WriteBatch> batch) = 0;
+
+    // False: the guards over filters of this batch reach further back than memory does, so that
+    // look_at_guards() would read the disk. Cheap, and what it saw append() need not look at again.
+    [[nodiscard]] virtual bool guards_in_memory(WriteBatch& batch) = 0;
+    // Looks at what the guards of a batch ask of the disk, on what is durable now, so that append()
+    // has little left to look at. append() calls it where it is needed and nobody did: whoever must
+    // not block calls it before, on a thread that may. Records whose guards could not be looked at
+    // are refused by append(): io, corrupt, backpressure, batch_too_large.
+    virtual void look_at_guards(WriteBatch& batch) = 0;
 
     // The newest durable seq of the log; with a filter the newest that matches (0: none).
     [[nodiscard]] virtual Seq head() const = 0;
@@ -249,8 +179,18 @@ public:
     [[nodiscard]] virtual Result<OwnedRecord> get(std::string_view space, std::string_view key,
                                                   std::optional<Version> version) = 0;
 
+    // The record with that seq. not_found where there is none (yet). Reads disk.
+    [[nodiscard]] virtual Result<OwnedRecord> record(Seq seq) = 0;
+
     // Opens a cursor. Errors: bad_filter, bad_option. Form::time and Form::last may read the disk.
     [[nodiscard]] virtual Result<std::unique_ptr<Reader>> read(const ReadOptions& options) = 0;
+
+    // Opens a cursor over versions of one entity as they are now, in their order; none where the
+    // range lies behind the newest. Where they begin and end is found by search, which reads the
+    // disk. Errors: bad_topic for a bad space, bad_key, not_found (there never was such a key),
+    // corrupt, io.
+    [[nodiscard]] virtual Result<std::unique_ptr<Reader>> history(
+        const HistoryOptions& options) = 0;
 
     // Begins a count. Errors: bad_filter, bad_key. An until_time may read the disk.
     [[nodiscard]] virtual Result<std::unique_ptr<Counter>> counter(const CountOptions& options) = 0;
@@ -282,10 +222,14 @@ public:
                                                                          Seq after) = 0;
 
     // Settings are records under $klog/ (topic "$klog/settings/" + name). Blocks until durable.
+    // Errors: bad_option for a name that begins with "consumer/": see consumers().
     virtual Result<Seq> put_setting(std::string_view name, std::string_view value) = 0;
     [[nodiscard]] virtual std::optional<std::string> setting(std::string_view name) const = 0;
     // The seq of the newest settings record. Cheap.
     [[nodiscard]] virtual std::uint64_t settings_seq() const = 0;
+
+    // Named positions: klog/consumer.h. Lives as long as the log.
+    [[nodiscard]] virtual Consumers& consumers() = 0;
 
     [[nodiscard]] virtual LogStats stats() const = 0;
 };
@@ -305,10 +249,12 @@ public:
     [[nodiscard]] virtual Log& default_log() = 0;
 
     // Lend a thread; returns when stopped. Writer: commits what append() left behind.
-    // Maintenance: spares, runs, key index, file indexes, the idle mark. Sealer: WAL files become
-    // segments, and small segments larger ones; it wants processor time, so lend it a thread that
-    // yields to the others. Without them the same work happens on the threads that append, and, but
-    // for sealing, in close(). Of a read-only store they return at once.
+    // Maintenance: spares, runs, key index, file indexes, the idle mark, and heads and ids where
+    // they are made anew (StoreOptions::rebuild_later_records; a run that is damaged). Sealer: WAL
+    // files become segments, and small segments larger ones; it wants processor time, so lend it a
+    // thread that yields to the others. Without them the same work happens on the threads that
+    // append, and, but for sealing, in close(); heads are then made anew by maintain() or the next
+    // open only. Of a read-only store they return at once.
     virtual void run_writer(std::stop_token stop) = 0;
     virtual void run_maintenance(std::stop_token stop) = 0;
     virtual void run_sealer(std::stop_token stop) = 0;
@@ -320,6 +266,9 @@ public:
     virtual Status close() = 0;
 
     [[nodiscard]] virtual StoreStats stats() const = 0;
+    // What people may want to know of what happened since the last call, in order: indexes that
+    // were found damaged, and that are whole again.
+    [[nodiscard]] virtual std::vector<std::string> take_notices() = 0;
     [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;
 };
 

@@ -53,6 +53,13 @@ struct StoreOptions {
     // Default: 256 MiB. Limits: 64 KiB to 1 GiB.
     std::uint64_t merged_bytes_max = 256ULL << 20U;
 
+    // What reads of the newest record of each key hold together while they look; past it they are
+    // refused with backpressure. One takes 3/8 of it for entities, of 24 bytes each, and looks
+    // through its range once more for each time that they fill it; and a quarter for marks, a bit a
+    // seq or up to 144 bytes where they stand apart. Unit: bytes. Default: 256 MiB. Limits: 128 KiB
+    // to 64 GiB.
+    std::uint64_t newest_bytes_max = 256ULL << 20U;
+
     // How long the highest line of a producing session is remembered. Unit: seconds.
     // Default: 7 days.
     std::uint64_t session_seconds = 7ULL * 24 * 3600;
@@ -60,6 +67,12 @@ struct StoreOptions {
     // After this long without a write an empty frame lets the synced watermark catch up.
     // Unit: milliseconds. Default: 500. 0: never.
     std::uint64_t idle_mark_ms = 500;
+
+    // Where more records than this are in no run when a store is opened, their heads and ids are
+    // made anew behind the open, by the maintenance thread: reads by seq are served meanwhile,
+    // writes and questions for keys or topics answer rebuilding. The same for a key index that is
+    // as far behind. Unit: records. Default: no limit, the open waits for it.
+    std::uint64_t rebuild_later_records = ~0ULL;
 
     // Opens what is there and writes nothing: no file in `dir` is made, changed or removed. Appends
     // answer not_allowed. What is missing or damaged is a hole (RecoveryReport::holes) in place of

@@ -25,7 +25,7 @@ struct RecoveryReport {
     bool clean = true;  // the last stop was clean, or the store is new
     std::uint64_t frames_checked = 0;
     std::uint64_t bytes_carried_over = 0;  // copied from the torn file into the new one
-    std::uint64_t bytes_dropped = 0;       // never acknowledged
+    std::uint64_t bytes_dropped = 0;       // never acknowledged; as far as they can be told
     std::uint64_t records_replayed = 0;    // into heads and ids
     std::vector<std::string> notices;      // such as "index/1/run-3 was rebuilt: bad checksum"
     std::vector<Hole> holes;               // of a read-only store: in the order of log and seq

@@ -39,6 +39,9 @@ enum class Code : std::uint8_t {
     fenced,
     stale_lease,
     already_acked,
+    ack_ahead,
+    consumer_differs,
+    consumer_busy,
     cursor_lost,
     guard_unknown,
     not_found,
@@ -47,6 +50,7 @@ enum class Code : std::uint8_t {
     backpressure,
     disk_full,
     locked,
+    rebuilding,
     stopping,
     too_many,
     timeout,
@@ -104,6 +108,7 @@ public:
     [[nodiscard]] T&& value() && { return std::get<0>(std::move(state_)); }
     T& operator*() & { return value(); }
     const T& operator*() const& { return value(); }
+    T&& operator*() && { return std::move(*this).value(); }
     T* operator->() { return &value(); }
     const T* operator->() const { return &value(); }
 

@@ -19,7 +19,26 @@ struct LogStats {
     std::uint64_t memtable_bytes = 0;
     std::uint64_t runs = 0;
     std::uint64_t readers = 0;
-    Seq key_index_seq;  // the key index in SQLite holds everything up to here
+    std::uint64_t consumers = 0;
+    std::uint64_t positions_records = 0;  // what they were moved with, since the store was opened
+    Seq key_index_seq;                    // the key index in SQLite holds everything up to here
+    // Of what it does not hold: records that are read again from the log before anything is listed,
+    // and what memory holds of the rest. Where memory holds more than four times
+    // StoreOptions::memtable_bytes_max, writers wait.
+    std::uint64_t key_index_behind_records = 0;
+    std::uint64_t key_index_pending_bytes = 0;
+    std::uint64_t key_index_keys = 0;
+    std::uint64_t key_index_runs = 0;
+    std::uint64_t key_index_merges = 0;       // since the store was opened
+    std::uint64_t key_index_merged_keys = 0;  // since the store was opened
+};
+
+// Indexes that are being made anew from the log.
+struct RebuildStats {
+    bool running = false;  // heads and ids; writes and questions for keys answer rebuilding
+    std::uint64_t records_done = 0;
+    std::uint64_t records_wanted = 0;
+    std::uint64_t finished = 0;  // since the store was opened
 };
 
 struct StoreStats {
@@ -39,6 +58,7 @@ struct StoreStats {
     bool failed = false;           // a sync failed; nothing is written any more
     bool read_only = false;
     std::uint64_t holes = 0;  // of a read-only store: see Hole
+    RebuildStats rebuild;     // of all logs together
 };
 
 }  // namespace klog

@@ -59,6 +59,18 @@ struct Limits {
     static constexpr std::size_t kHeadersBytesMax = 64 * 1024;
     static constexpr std::size_t kValueBytesDefault = 1U << 20U;
     static constexpr std::size_t kValueBytesCeiling = 64U << 20U;
+    // Of one guard over filters: those in `none` and `not` together. Of all guards of a batch.
+    static constexpr std::size_t kGuardFiltersMax = 16;
+    static constexpr std::size_t kBatchGuardFiltersMax = 10'000;
+    // Of one atomic batch: records, guards and acks together; their bytes as they came, or one
+    // value's limit where that is larger.
+    static constexpr std::size_t kBatchItemsMax = 10'000;
+    static constexpr std::size_t kBatchBytesMax = 16U << 20U;
+    // A refused atomic batch names so many violations, and how many there are beyond them.
+    static constexpr std::size_t kViolationsMax = 100;
+    static constexpr std::size_t kConsumerNameBytesMax = 128;
+    // What a consumer says of a record that it has processed.
+    static constexpr std::size_t kAckResultBytesMax = 128;
 };
 
 // What the entity must be for a write to succeed.

@@ -54,7 +54,8 @@ struct VerifiedFile {
     std::uint64_t frames = 0;   // of a WAL file
     std::uint64_t records = 0;  // of a WAL file, in these frames; of a segment
     // Of a WAL file that was not closed in order: bytes behind the watermark that the next start
-    // keeps, and that it drops. An acknowledged record may be among those it keeps only.
+    // keeps, and that it drops, as far as they can be told: of a frame of which the salt is lost
+    // nothing shows. An acknowledged record may be among those it keeps only.
     std::uint64_t bytes_kept = 0;
     std::uint64_t bytes_dropped = 0;
     // Damage: where it begins, where that is known; what it means and what to do. The code is
