@@ -3,7 +3,8 @@
 
 Each block of the page is typed into one bash, in order, with a daemon of its own. What a block shows
 must come out, and a command that shows nothing must end with 0. In the second round the daemon gets
-SIGKILL every second or so and starts again on its directory, whatever the page is doing.
+SIGKILL every second or so and starts again on its directory, whatever the page is doing, and at least
+once before each pattern: how often beyond that is left to how fast the machine is.
 
 In the second round loops run fewer times (SMALLER) unless KLOG_TEST_SCALE says all or release. Under
 sanitizers, which make a start of klog slow, the page is not run.
@@ -32,6 +33,7 @@ TOOLS = ("jq", "bc")
 PATTERNS_MIN = 8
 COMMAND_SECONDS_MAX = 240
 LIFE_SECONDS = (0.3, 1.5)
+KILL_SECONDS_MAX = 60
 SMALLER = [("visits 200", "visits 10"), ("\n1600\n", "\n80\n"), ("seq 40", "seq 33"),
            ("in 1 2 3 4 5; do", "in 1 2; do"), ("seq 1 50", "seq 1 10"),
            ("\n50\n50\n", "\n10\n10\n"), ("\n50\n", "\n10\n")]
@@ -68,13 +70,22 @@ class Lives(threading.Thread):
         self.place, self.socket = place, socket
         self.arguments = ["--data-dir", place.path("data"), "--socket", socket]
         self.served = Daemon(place, self.arguments)
-        self.stopped, self.kills, self.chance = threading.Event(), 0, random.Random()
+        self.stopped, self.chance = threading.Event(), random.Random()
+        self.kills, self.killed = 0, threading.Condition()
 
     def run(self):
         while not self.stopped.wait(self.chance.uniform(*LIFE_SECONDS)):
             self.served.kill()
-            self.kills += 1
             self.served = Daemon(self.place, self.arguments)
+            with self.killed:
+                self.kills += 1
+                self.killed.notify_all()
+
+    def await_kills(self, count):
+        """Until the daemon was killed, and has started again, `count` times."""
+        with self.killed:
+            if not self.killed.wait_for(lambda: self.kills >= count, KILL_SECONDS_MAX):
+                raise AssertionError(f"{self.kills} kills, not {count}")
 
     def end(self):
         self.stopped.set()
@@ -127,11 +138,14 @@ class Patterns(unittest.TestCase):
         self.shell = Shell(self.place, self.lives.socket)
         self.addCleanup(self.shell.close)
 
-    def run_page(self, smaller):
+    def run_page(self, smaller, killed=False):
         steps = read_page(smaller)
         self.assertGreaterEqual(len({heading for heading, _, _ in steps}), PATTERNS_MIN)
+        previous = ""
         for heading, command, shown in steps:
-            begun = time.monotonic()
+            if killed and heading != previous:
+                self.lives.await_kills(self.lives.kills + 1)
+            previous, begun = heading, time.monotonic()
             printed, code = self.shell.run(command)
             said = f"{heading}: $ {command}\n{printed}\nthe daemon's log:\n{self.lives.served.log()}"
             self.assertEqual(code, 0, said)
@@ -145,8 +159,7 @@ class Patterns(unittest.TestCase):
 
     def test_while_the_daemon_is_killed(self):
         self.lives.start()
-        self.run_page(os.environ.get("KLOG_TEST_SCALE", "run") == "run")
-        self.assertGreater(self.lives.kills, 5)
+        self.run_page(os.environ.get("KLOG_TEST_SCALE", "run") == "run", killed=True)
 
 
 if __name__ == "__main__":
