@@ -114,6 +114,17 @@ public:
         return {};
     }
 
+    Status reserve(std::uint64_t from, std::uint64_t to) override {
+        if (from >= to) return {};
+        int number = EINTR;  // returned, not in errno
+        while (number == EINTR) {
+            number = ::posix_fallocate(fd_.get(), static_cast<off_t>(from),
+                                       static_cast<off_t>(to - from));
+        }
+        if (number != 0) return system_error("take room for", path_, number);
+        return {};
+    }
+
     Status truncate(std::uint64_t size) override {
         const auto length = static_cast<off_t>(size);
         if (retry_interrupted([&] { return ::ftruncate(fd_.get(), length); }) < 0) {

@@ -1,5 +1,6 @@
 #include "env/sim_handles.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace klog {
@@ -56,6 +57,17 @@ Status SimFile::write_at(std::uint64_t offset, std::string_view data) {
     if (!verdict.passes()) return verdict.error(SimCall::write, path_);
     ++state.calls_failed_;
     return Error{Code::disk_full, "cannot write " + path_ + ": simulated disk full", {}};
+}
+
+// As a file system does it that cannot take room in any other way.
+Status SimFile::reserve(std::uint64_t from, std::uint64_t to) {
+    static const std::string kZeros(256 * 1024, '\0');
+    while (from < to) {
+        const std::uint64_t length = std::min<std::uint64_t>(kZeros.size(), to - from);
+        KLOG_TRY(write_at(from, std::string_view(kZeros).substr(0, length)));
+        from += length;
+    }
+    return {};
 }
 
 Status SimFile::sync_data() {

@@ -21,6 +21,7 @@ public:
 
     Result<std::size_t> read_at(std::uint64_t offset, std::span<char> buffer) const override;
     Status write_at(std::uint64_t offset, std::string_view data) override;
+    Status reserve(std::uint64_t from, std::uint64_t to) override;
     Status sync_data() override;
     Status truncate(std::uint64_t size) override;
     [[nodiscard]] Result<std::uint64_t> size() const override;

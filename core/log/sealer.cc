@@ -52,6 +52,16 @@ std::uint64_t Sealer::lag_bytes() const {
     return bytes;
 }
 
+std::uint64_t Sealer::rest_micros(std::uint64_t step_micros, std::uint64_t lag_bytes,
+                                  std::uint64_t lag_bytes_max) {
+    constexpr std::uint64_t kPartMin = 4;  // one in so many
+    const std::uint64_t hurried = lag_bytes_max / 2;
+    if (hurried < kPartMin) return 0;
+    const std::uint64_t lag = std::clamp(lag_bytes, hurried / kPartMin, hurried);
+    const double part = static_cast<double>(lag) / static_cast<double>(hurried);
+    return static_cast<std::uint64_t>(static_cast<double>(step_micros) * (1 - part) / part);
+}
+
 Status Sealer::step(const std::stop_token& stop) {
     MutexLock lock(mutex_);
     if (follow_due_) KLOG_TRY(follow());

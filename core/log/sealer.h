@@ -49,6 +49,14 @@ public:
     // Bytes of closed WAL files that are not sealed yet.
     [[nodiscard]] std::uint64_t lag_bytes() const;
 
+    // While somebody writes, how long the thread that seals is to rest after a step that took so
+    // long: writers go first. A merge, and sealing while little waits, take a quarter of the time,
+    // since a burst is mostly over before the disk needs the room. The more waits the larger the
+    // part, up to all of the time where half of what may wait does. Unit: microseconds.
+    [[nodiscard]] static std::uint64_t rest_micros(std::uint64_t step_micros,
+                                                   std::uint64_t lag_bytes,
+                                                   std::uint64_t lag_bytes_max);
+
     // Seals what is due; else does a piece of a merge, about kMergeStepBytes. Nothing: there is
     // none. Errors: disk_full, io, corrupt (a damaged WAL file or segment); nothing has changed
     // then, and the next step tries again. A seal that meets a stop request ends as `stopping`.

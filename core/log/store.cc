@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/memory.h"
 #include "log/store_impl.h"
@@ -160,8 +161,7 @@ void StoreImpl::after_commit() {
         } else {
             hold_back_unsealed();
             const std::lock_guard lock(wake_mutex_);
-            sealer_woken_ = true;
-            wake_.notify_all();
+            if (!std::exchange(sealer_woken_, true)) wake_.notify_all();
         }
     }
     if (!maintained_) {
@@ -281,31 +281,39 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     maintained_ = false;
 }
 
+std::uint64_t StoreImpl::rest_of_sealer(bool sealing, std::uint64_t step_micros) {
+    constexpr std::uint64_t kBusyMicros = 100'000;
+    if (env_.monotonic_micros() - pipeline_->last_commit_micros() >= kBusyMicros) return 0;
+    const std::uint64_t lag = sealing ? sealer_->lag_bytes() : 0;
+    return Sealer::rest_micros(step_micros, lag, options_.unsealed_bytes_max);
+}
+
 void StoreImpl::run_sealer(std::stop_token stop) {
     if (options_.read_only) return;
     using std::chrono::microseconds;
     using std::chrono::milliseconds;
     constexpr milliseconds kRetry{1000};
-    // A merge can wait: while somebody writes, it takes one part in kMergeShare of the time.
-    constexpr std::uint64_t kBusyMicros = 100'000;
-    constexpr std::uint64_t kMergeShare = 4;
+    // How soon it is seen that nobody writes any more, or that more waits.
+    constexpr microseconds kLookAgain{20'000};
     sealing_ = true;
     bool worked = false;  // since it was idle last
+    std::uint64_t began = 0;
+    std::uint64_t ended = 0;
     while (!stop.stop_requested()) {
         microseconds pause{0};
         bool idle = false;
+        bool resting = false;
         const bool sealing = sealer_->seal_due();
-        if (sealing || sealer_->merge_due()) {
+        const bool due = sealing || sealer_->merge_due();
+        if (due && env_.monotonic_micros() < ended + rest_of_sealer(sealing, ended - began)) {
+            pause = kLookAgain;
+            resting = true;
+        } else if (due) {
             worked = true;
-            const std::uint64_t began = env_.monotonic_micros();
+            began = env_.monotonic_micros();
             const Status done = seal_step(stop);
-            const std::uint64_t ended = env_.monotonic_micros();
-            const bool busy = ended - pipeline_->last_commit_micros() < kBusyMicros;
-            if (!done) {
-                pause = kRetry;
-            } else if (!sealing && busy) {
-                pause = microseconds((ended - began) * (kMergeShare - 1));
-            }
+            ended = env_.monotonic_micros();
+            if (!done) pause = kRetry;
         } else {
             idle = true;
         }
@@ -315,7 +323,7 @@ void StoreImpl::run_sealer(std::stop_token stop) {
             worked = false;
         }
         std::unique_lock lock(wake_mutex_);
-        const auto woken = [this] { return sealer_woken_; };
+        const auto woken = [&] { return sealer_woken_ && !resting; };
         if (idle) {
             wake_.wait(lock, stop, woken);
         } else {

@@ -83,6 +83,9 @@ private:
     Status maintain_files(const std::stop_token& stop);
     // One step of sealing or merging.
     Status seal_step(const std::stop_token& stop);
+    // For how long after a step the sealer leaves the processor to writers. Nobody writes: 0.
+    // Unit: microseconds.
+    [[nodiscard]] std::uint64_t rest_of_sealer(bool sealing, std::uint64_t step_micros);
     // Batches wait while more is unsealed than may be.
     void hold_back_unsealed();
     Status mark_idle();

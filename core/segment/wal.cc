@@ -16,6 +16,10 @@ constexpr std::size_t kSparesMax = 3;
 constexpr std::uint64_t kGrowth = 8;  // a full file is followed by one that is this much longer
 // Frames of a group are gathered into writes of about this size.
 constexpr std::size_t kGatherBytes = 4U << 20U;
+// Where groups are at least so large on average, zeros in a spare cost more than they spare:
+// core/README.md, "Spares". And so many of them are enough to tell.
+constexpr std::uint64_t kLargeGroupBytes = 256U << 10U;
+constexpr std::uint64_t kSyncsToTell = 16;
 // A larger frame is written as it is: a call costs less than copying it. Unit: bytes.
 constexpr std::size_t kCopyBytesMax = 32U << 10U;
 // On a full disk room is looked for at most so often, whoever asks: each try makes a file and
@@ -312,7 +316,7 @@ Status WalImpl::drop_sealed(const SealedUpto& sealed) {
 Status WalImpl::prepare_spares() {
     const std::uint64_t aim = spare_bytes_aim_;
     if (!growing_is_vain_ || spares_.count() < kSpares) {
-        auto prepared = spares_.prepare(kSpares, aim);
+        auto prepared = spares_.prepare(kSpares, aim, room_of_spares());
         if (!prepared.ok() && prepared.error().code == Code::disk_full) {
             // Longer ones can wait for the next file; that there are two of them cannot.
             growing_is_vain_ = true;
@@ -322,6 +326,17 @@ Status WalImpl::prepare_spares() {
     }
     no_room_ = false;
     return {};
+}
+
+// By what was committed since the last call, if that is enough to tell.
+SparePool::Room WalImpl::room_of_spares() {
+    const CommitCount now{syncs_, bytes_written_};
+    const std::uint64_t syncs = now.syncs - counted_.syncs;
+    if (syncs >= kSyncsToTell) {
+        groups_are_large_ = (now.bytes - counted_.bytes) / syncs >= kLargeGroupBytes;
+        counted_ = now;
+    }
+    return groups_are_large_ ? SparePool::Room::taken : SparePool::Room::zeros;
 }
 
 bool WalImpl::spares_wanted() const {

@@ -82,6 +82,7 @@ private:
     CommitResult fail_for_good(Error error);
     void publish(std::uint64_t end, std::uint32_t chain);
     void aim_spares(std::uint64_t used);
+    [[nodiscard]] SparePool::Room room_of_spares();
 
     Env& env_;
     const WalOptions options_;
@@ -104,6 +105,14 @@ private:
     };
     std::optional<RefusedRoom> refused_room_;  // the disk was full when it was last asked
     std::function<void(std::uint64_t)> file_closed_;
+
+    // The thread's that prepares spares.
+    struct CommitCount {
+        std::uint64_t syncs = 0;
+        std::uint64_t bytes = 0;
+    };
+    CommitCount counted_;
+    bool groups_are_large_ = false;
 
     SparePool spares_;
     std::atomic<std::uint64_t> spare_bytes_aim_;

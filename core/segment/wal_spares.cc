@@ -19,6 +19,25 @@ const std::string& zeros() {
     return kChunk;
 }
 
+Status fill(File& file, std::uint64_t bytes, bool sync) {
+    std::uint64_t synced = 0;
+    for (std::uint64_t at = 0; at < bytes;) {
+        const std::uint64_t length = std::min(kChunkBytes, bytes - at);
+        KLOG_TRY(file.write_at(at, std::string_view(zeros()).substr(0, length)));
+        at += length;
+        if (sync && (at - synced >= kSyncBytes || at == bytes)) {
+            KLOG_TRY(file.sync_data());
+            synced = at;
+        }
+    }
+    return {};
+}
+
+Status take_room(File& file, std::uint64_t from, std::uint64_t to) {
+    KLOG_TRY(file.reserve(from, to));
+    return file.sync_data();
+}
+
 }  // namespace
 
 std::string SparePool::path(const Spare& spare) const {
@@ -41,42 +60,34 @@ Status SparePool::load(const std::vector<std::string>& names) {
     return {};
 }
 
-Status SparePool::fill(File& file, std::uint64_t from, std::uint64_t to, bool sync) {
-    std::uint64_t synced = from;
-    for (std::uint64_t at = from; at < to;) {
-        const std::uint64_t length = std::min(kChunkBytes, to - at);
-        KLOG_TRY(file.write_at(at, std::string_view(zeros()).substr(0, length)));
-        at += length;
-        if (sync && (at - synced >= kSyncBytes || at == to)) {
-            KLOG_TRY(file.sync_data());
-            synced = at;
-        }
-    }
-    return {};
-}
-
-Status SparePool::create_unnamed(std::uint64_t bytes, bool sync) {
+Status SparePool::create_with(std::uint64_t bytes, const MakeRoom& make_room) {
     Spare spare{0, bytes};
     {
         const MutexLock lock(mutex_);
         spare.number = next_number_++;
     }
     KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::create_new));
-    auto filled = fill(*file, 0, bytes, sync);
-    if (!filled.ok()) {
+    auto made = make_room(*file);
+    if (!made.ok()) {
         // The room that it took must not stay taken. Should this fail too, the next open finds
         // the file and makes a spare of it.
         if (const auto removed = env_.remove(path(spare)); !removed.ok()) {
-            filled.error().message += "; " + removed.error().message;
+            made.error().message += "; " + removed.error().message;
         }
-        return filled;
+        return made;
     }
     give_back(spare);
     return {};
 }
 
-Status SparePool::create(std::uint64_t bytes) {
-    KLOG_TRY(create_unnamed(bytes, true));
+Status SparePool::create_unnamed(std::uint64_t bytes, bool sync) {
+    return create_with(bytes, [&](File& file) { return fill(file, bytes, sync); });
+}
+
+Status SparePool::create(std::uint64_t bytes, Room room) {
+    KLOG_TRY(create_with(bytes, [&](File& file) {
+        return room == Room::zeros ? fill(file, bytes, true) : take_room(file, 0, bytes);
+    }));
     return env_.sync_dir(dir_);
 }
 
@@ -87,7 +98,7 @@ Status SparePool::ensure(std::size_t count, std::uint64_t bytes, std::uint64_t b
         std::optional<Spare> small;
         if (this->count() >= count) small = take_below(bytes);
         if (!small) {
-            KLOG_TRY(create(std::max(bytes, bytes_wanted)));
+            KLOG_TRY(create(std::max(bytes, bytes_wanted), Room::taken));
             continue;
         }
         auto grown = grow(*small, bytes);
@@ -107,8 +118,8 @@ std::optional<Spare> SparePool::take_below(std::uint64_t bytes) {
     return small;
 }
 
-Status SparePool::prepare(std::size_t count, std::uint64_t bytes) {
-    while (this->count(bytes) < count) KLOG_TRY(create(bytes));
+Status SparePool::prepare(std::size_t count, std::uint64_t bytes, Room room) {
+    while (this->count(bytes) < count) KLOG_TRY(create(bytes, room));
     return remove_surplus(count, bytes);
 }
 
@@ -157,13 +168,13 @@ void SparePool::give_back(const Spare& spare) {
 Status SparePool::grow(Spare& spare, std::uint64_t bytes) {
     if (spare.size >= bytes) return {};
     KLOG_TRY_ASSIGN(const auto file, env_.open(path(spare), OpenMode::read_write));
-    auto filled = fill(*file, spare.size, bytes, true);
-    if (!filled.ok()) {
+    auto taken = take_room(*file, spare.size, bytes);
+    if (!taken.ok()) {
         // A spare that stays longer than it is known to be does no harm but the room it takes.
         if (const auto cut = file->truncate(spare.size); !cut.ok()) {
-            filled.error().message += "; " + cut.error().message;
+            taken.error().message += "; " + cut.error().message;
         }
-        return filled;
+        return taken;
     }
     spare.size = bytes;
     return {};

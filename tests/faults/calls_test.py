@@ -41,14 +41,15 @@ ROUNDS_PER_LIFE = 12
 STREAM_LINES = 24
 
 CALLS = ["pwrite64", "fdatasync", "fsync", "openat", "rename", "ftruncate", "unlink", "pread64",
-         "read", "mkdir", "newfstatat"]
+         "read", "mkdir", "newfstatat", "fallocate"]
 FAULTS = [f"{call}:{fault}" for call in CALLS for fault in ("EIO", "ENOSPC")] + \
-    [f"{call}:EINTR" for call in ("pwrite64", "fdatasync", "fsync", "ftruncate", "pread64")] + \
+    [f"{call}:EINTR" for call in ("pwrite64", "fdatasync", "fsync", "ftruncate", "pread64", "fallocate")] + \
     ["pwrite64:short", "pwrite64:EIO", "pwrite64:ENOSPC", "fdatasync:EIO", "fsync:EIO"]
 LOADER_READS = 40 if os.environ.get("KLOG_SANITIZE") else 10
 # Where the first fault falls: a start makes some of these calls, work the others.
 FIRST_CALL_MAX = {"openat": 60, "read": 8, "pread64": 40, "pwrite64": 60, "newfstatat": 8,
-                  "fdatasync": 40, "fsync": 14, "rename": 5, "ftruncate": 2, "unlink": 3, "mkdir": 4}
+                  "fdatasync": 40, "fsync": 14, "rename": 5, "ftruncate": 2, "unlink": 3, "mkdir": 4,
+                  "fallocate": 2}
 # About as much as a life writes.
 SHORT_WRITE_UP_TO = 200_000
 LOG_FILE = re.compile(r"/wal/\d+\.wal>")

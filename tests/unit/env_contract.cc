@@ -30,6 +30,7 @@ void check_open_modes(Env& env, const std::string& folder) {
     check_refused(env.open(path, OpenMode::create_new), Code::locked, path);
     const auto reader = must_open(env, path, OpenMode::read);
     CHECK_FALSE(reader->write_at(0, "x").ok());
+    CHECK_FALSE(reader->reserve(0, 4096).ok());
     CHECK(reader->size().value() == 0);
 }
 
@@ -61,6 +62,18 @@ void check_bytes(Env& env, const std::string& folder) {
     for (std::size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 31 % 251);
     REQUIRE(file->write_at(1, large).ok());
     CHECK(read_all(env, path) == "h" + large);
+}
+
+void check_room(Env& env, const std::string& folder) {
+    const std::string path = folder + "/room";
+    const auto file = must_open(env, path, OpenMode::create_new);
+    REQUIRE(file->reserve(0, 300'000).ok());
+    CHECK(file->size().value() == 300'000);
+    REQUIRE(file->write_at(1, "klog").ok());
+    REQUIRE(file->reserve(300'000, 300'001).ok());
+    REQUIRE(file->reserve(300'001, 300'001).ok());
+    REQUIRE(file->sync_data().ok());
+    CHECK(read_all(env, path) == std::string(1, '\0') + "klog" + std::string(299'996, '\0'));
 }
 
 void check_names(Env& env, const std::string& folder) {
@@ -176,6 +189,7 @@ std::string read_all(Env& env, const std::string& path) {
 void check_env_contract(Env& env, const std::string& folder) {
     check_open_modes(env, folder);
     check_bytes(env, folder);
+    check_room(env, folder);
     check_names(env, folder);
     check_locks(env, folder);
     check_clock_and_random(env);

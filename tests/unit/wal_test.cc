@@ -237,6 +237,38 @@ TEST_CASE("wal: spares are made in the background and grow with the files") {
     CHECK(env.calls(SimCall::create) == creates);  // rotation found its spares
 }
 
+TEST_CASE("wal: spares are filled with zeros for small groups, and not for large ones") {
+    constexpr std::uint64_t kFileBytes = 4 << 20;
+    constexpr std::uint64_t kFrames = 20;
+    SimEnv env(9);
+    WalOptions options = small_options();
+    options.first_file_bytes = kFileBytes;
+    options.file_bytes = kFileBytes;
+    auto wal = open_wal(env, options);
+    std::uint64_t seq = 1;
+    // How often the disk was asked to sync for the spares that one more file of groups leads to.
+    const auto syncs_for_spares = [&](std::size_t value_bytes) {
+        REQUIRE(wal->prepare_spares().ok());
+        const std::size_t files = wal->files().size();
+        for (std::uint64_t end = seq + kFrames; seq < end || wal->files().size() == files; ++seq) {
+            Frame frame = numbered_frame(seq, 1, value_bytes);
+            REQUIRE(commit_one(*wal, frame).outcome == CommitOutcome::durable);
+        }
+        REQUIRE(wal->spares_wanted());
+        const std::uint64_t before = env.calls(SimCall::sync);
+        REQUIRE(wal->prepare_spares().ok());
+        CHECK_FALSE(wal->spares_wanted());
+        return env.calls(SimCall::sync) - before;
+    };
+    CHECK(syncs_for_spares(16 << 10) == 4);   // each megabyte
+    CHECK(syncs_for_spares(256 << 10) == 1);  // once
+    CHECK(syncs_for_spares(16 << 10) == 4);
+    for (const std::string& path : env.files()) {
+        if (path.find("/spare-") == path.npos) continue;
+        CHECK(env.read_file(path)->size() == kFileBytes);
+    }
+}
+
 TEST_CASE("wal: without room commits are absent, reads go on, and room brings it back") {
     SimEnv env(10);
     auto wal = open_wal(env);

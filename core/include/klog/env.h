@@ -46,6 +46,12 @@ public:
     // unknown for good: a second call may lie (see klog-durability.7).
     virtual Status sync_data() = 0;
 
+    // Takes room on the disk for the bytes from `from`, where the file ends, up to `to`: they read
+    // as zeros. Costs next to nothing, but the first sync of what is written there later has to
+    // note that it was written. A file system that cannot do it gets zeros written. After a failure
+    // any part of it may have been done. Durable with sync_data().
+    virtual Status reserve(std::uint64_t from, std::uint64_t to) = 0;
+
     virtual Status truncate(std::uint64_t size) = 0;
     [[nodiscard]] virtual Result<std::uint64_t> size() const = 0;
 };

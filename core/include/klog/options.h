@@ -42,7 +42,8 @@ struct StoreOptions {
     std::uint64_t seal_bytes_min = 8ULL << 20U;
 
     // Closed WAL files that are not sealed yet; past it append() waits, and answers backpressure
-    // where sealing fails. Unit: bytes. Default: 1 GiB. Limits: 64 KiB to 1 TiB.
+    // where sealing fails. While somebody writes, sealing takes all of its thread's time from half
+    // of it on, less before. Unit: bytes. Default: 1 GiB. Limits: 64 KiB to 1 TiB.
     std::uint64_t unsealed_bytes_max = 1ULL << 30U;
 
     // Blocks and pages of sealed segments that were unpacked, kept for the next reader.
