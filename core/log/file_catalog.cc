@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::array<LogId, 2> kLogIds = {LogId::system, LogId::default_log};
 
+// A live file that holds so much gets its index at a stop: reading 1 MiB takes about as long as
+// writing an index. Unit: bytes.
+constexpr std::uint64_t kIndexedLiveBytes = 1U << 20U;
+
 std::size_t number_of(LogId log) { return static_cast<std::size_t>(log); }
 
 }  // namespace
@@ -141,34 +145,42 @@ Status FileCatalog::write_missing() {
             if (entry.closed && !entry.indexed) wanted.push_back(wal_id);
         }
     }
-    if (wanted.empty()) return {};
+    for (const std::uint64_t wal_id : wanted) KLOG_TRY(write_index(wal_id));
+    return {};
+}
+
+Status FileCatalog::write_live() {
+    const std::vector<WalFileInfo> files = wal_.files();
+    if (files.empty() || files.back().closed || files.back().end < kIndexedLiveBytes) return {};
+    return write_index(files.back().header.wal_id);
+}
+
+Status FileCatalog::write_index(std::uint64_t wal_id) {
     KLOG_TRY(env_.create_dirs(dir_));
-    for (const std::uint64_t wal_id : wanted) {
-        // The topics are read again, the entities are known.
-        KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id, false));
-        {
-            MutexLock lock(mutex_);
-            const auto known = files_.find(wal_id);
-            if (known == files_.end()) continue;  // sealed meanwhile
-            for (const LogId log : kLogIds) {
-                scanned.take_entities(known->second.growing.entities(log), log);
-            }
-        }
-        const std::uint64_t end = end_of(wal_id);
-        Status written = scanned.write(env_, index_path(wal_id), wal_id, end);
-        // Too many topics for an index: the file is read from its start, which is slow, not wrong.
-        if (!written && written.error().code != Code::too_many) return written;
-        Entry entry;
-        load_index(wal_id, end, entry);
+    // The topics are read again, the entities are known.
+    KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id, false));
+    {
         MutexLock lock(mutex_);
         const auto known = files_.find(wal_id);
-        if (known == files_.end()) continue;
-        known->second.indexed = true;
-        if (entry.logs == nullptr) continue;  // then memory goes on holding it
-        known->second.logs = std::move(entry.logs);
-        known->second.index_file = std::move(entry.index_file);
-        known->second.growing = WalFileIndex{};
+        if (known == files_.end()) return {};  // sealed meanwhile
+        for (const LogId log : kLogIds) {
+            scanned.take_entities(known->second.growing.entities(log), log);
+        }
     }
+    const std::uint64_t end = end_of(wal_id);
+    Status written = scanned.write(env_, index_path(wal_id), wal_id, end);
+    // Too many topics for an index: the file is read from its start, which is slow, not wrong.
+    if (!written && written.error().code != Code::too_many) return written;
+    Entry entry;
+    load_index(wal_id, end, entry);
+    MutexLock lock(mutex_);
+    const auto known = files_.find(wal_id);
+    if (known == files_.end()) return {};
+    known->second.indexed = true;
+    if (entry.logs == nullptr) return {};  // then memory goes on holding it
+    known->second.logs = std::move(entry.logs);
+    known->second.index_file = std::move(entry.index_file);
+    known->second.growing = WalFileIndex{};
     return {};
 }
 

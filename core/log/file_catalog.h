@@ -61,6 +61,9 @@ public:
     // Writes the index of each closed file that has none yet.
     Status write_missing() KLOG_EXCLUDES(mutex_);
     [[nodiscard]] bool missing() const KLOG_EXCLUDES(mutex_);
+    // The same for the live file, when nothing is appended any more: the next start would read it
+    // in whole otherwise. Nothing where it is so short that this takes no time.
+    Status write_live() KLOG_EXCLUDES(mutex_);
 
     struct Place {
         WalPosition position;
@@ -132,6 +135,7 @@ private:
                        std::span<const std::uint32_t> fingerprints,
                        std::vector<FileStretch>& found);
     void load_index(std::uint64_t wal_id, std::uint64_t end, Entry& entry) const;
+    Status write_index(std::uint64_t wal_id) KLOG_EXCLUDES(mutex_);
     // After an error `index` holds the frames before it, and `read_to` is where the next one began.
     Status scan_into(std::uint64_t wal_id, bool with_entities, WalFileIndex& index,
                      std::uint64_t& read_to) const;

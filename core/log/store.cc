@@ -352,6 +352,7 @@ Status StoreImpl::close() {
     // Indexes are disposable: without room for them the log is still closed cleanly.
     const Status flushed = flusher_->write();
     Status indexed = catalog_.write_missing();
+    if (indexed) indexed = catalog_.write_live();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
     KLOG_TRY(wal_->close(next_seqs, set_->state()->number));

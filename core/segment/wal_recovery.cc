@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t kNameDigits = 20;
 constexpr std::string_view kSuffix = ".wal";
 constexpr std::uint64_t kScanBytes = 1U << 20U;
+// Read at once for the headers of small frames; of a larger one only the header is read.
 constexpr std::uint64_t kWalkBytes = 64U << 10U;
+constexpr std::uint64_t kWalkHeaderBytes = 4U << 10U;
 
 // A place between two frames.
 struct Boundary {
@@ -248,9 +250,10 @@ Status judge_clean(const File& file, WalJudgement& judgement) {
     std::uint32_t chain = state.header_crc;
     std::string buffer;
     std::uint64_t buffer_at = 0;
+    std::uint64_t window = kWalkBytes;
     while (at < marker.end) {
         if (buffer_at > at || buffer_at + buffer.size() < at + kFrameHeaderBytes) {
-            buffer.resize(kWalkBytes);
+            buffer.resize(window);
             KLOG_TRY_ASSIGN(const std::size_t got, file.read_at(at, buffer));
             buffer.resize(got);
             buffer_at = at;
@@ -263,6 +266,8 @@ Status judge_clean(const File& file, WalJudgement& judgement) {
         ++judgement.report.frames_checked;
         at += frame->total_bytes();
         chain = frame->header_crc;
+        // The next frame is mostly like this one.
+        window = frame->total_bytes() < kWalkBytes ? kWalkBytes : kWalkHeaderBytes;
     }
     if (at != marker.end || chain != marker.chain) {
         return wal_damage(state.info.path, marker.end,

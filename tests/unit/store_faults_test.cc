@@ -428,6 +428,61 @@ TEST_CASE("store: a damaged index is made anew by a start, and never believed") 
     }
 }
 
+TEST_CASE("store: a start behind a clean stop does not read the records again") {
+    constexpr std::size_t kRecords = 3000;
+    const std::string text = "\"" + std::string(1000, 'x') + "\"";
+    SimEnv env(12);
+    StoreOptions options;
+    options.dir = "/data";
+    options.wal_first_file_bytes = 8 << 20;
+    options.wal_file_bytes = 8 << 20;
+    std::unique_ptr<Store> store;
+    // How many indexes of WAL files the start had to make, and how many reads it took.
+    const auto start = [&] {
+        store.reset();
+        const std::uint64_t before = env.calls(SimCall::read);
+        auto opened = Store::open(env, options);
+        REQUIRE_MESSAGE(opened.ok(), opened.error().message);
+        store = std::move(opened).value();
+        const auto& notices = store->recovery().notices;
+        const auto made = std::count_if(notices.begin(), notices.end(), [](const auto& notice) {
+            return notice.find("the index of WAL file") != std::string::npos;
+        });
+        return std::pair(made, env.calls(SimCall::read) - before);
+    };
+    static_cast<void>(start());
+    // Frames of several sizes.
+    for (std::size_t at = 0, batch = 1; at < kRecords; at += batch, batch = batch % 97 + 1) {
+        std::vector<Put> puts;
+        for (std::size_t i = at; i < at + batch; ++i) {
+            puts.push_back({"t/" + std::to_string(i % 7), "k" + std::to_string(i), text});
+        }
+        for (const WriteResult& result : write(store->default_log(), puts)) {
+            REQUIRE(result.outcome == Outcome::written);
+        }
+    }
+    SUBCASE("clean") {
+        REQUIRE(store->close().ok());
+        const auto [made, reads] = start();
+        CHECK(made == 0);
+        CHECK(reads < 150);  // a header of each large frame, several of small ones
+    }
+    SUBCASE("killed") {
+        env.kill();
+        CHECK(start().first == 1);
+    }
+    // The index says where a key's record lies.
+    for (const int n : {0, 1500, 2990}) {
+        ReadOptions read;
+        read.filters = {"t/*"};
+        read.key = "k" + std::to_string(n);
+        const auto found = read_all(store->default_log(), read);
+        REQUIRE(found.ok());
+        REQUIRE(found->size() == 1);
+        CHECK(found->front().seq == static_cast<std::uint64_t>(n) + 1);
+    }
+}
+
 TEST_CASE("store: indexes that were rebuilt equal those that were maintained") {
     Life life;
     short_workload(life);
