@@ -54,11 +54,11 @@ std::uint64_t Sealer::lag_bytes() const {
 
 std::uint64_t Sealer::rest_micros(std::uint64_t step_micros, std::uint64_t lag_bytes,
                                   std::uint64_t lag_bytes_max) {
-    constexpr std::uint64_t kPartMin = 4;  // one in so many
+    constexpr double kPartMin = 0.125;
     const std::uint64_t hurried = lag_bytes_max / 2;
-    if (hurried < kPartMin) return 0;
-    const std::uint64_t lag = std::clamp(lag_bytes, hurried / kPartMin, hurried);
-    const double part = static_cast<double>(lag) / static_cast<double>(hurried);
+    if (lag_bytes >= hurried) return 0;
+    const double waits = static_cast<double>(lag_bytes) / static_cast<double>(hurried);
+    const double part = std::max(kPartMin, waits * waits);
     return static_cast<std::uint64_t>(static_cast<double>(step_micros) * (1 - part) / part);
 }
 

@@ -49,10 +49,10 @@ public:
     // Bytes of closed WAL files that are not sealed yet.
     [[nodiscard]] std::uint64_t lag_bytes() const;
 
-    // While somebody writes, how long the thread that seals is to rest after a step that took so
-    // long: writers go first. A merge, and sealing while little waits, take a quarter of the time,
-    // since a burst is mostly over before the disk needs the room. The more waits the larger the
-    // part, up to all of the time where half of what may wait does. Unit: microseconds.
+    // While somebody writes, how long the thread that seals is to rest after a seal that took so
+    // long: writers go first. While little waits it takes an eighth of the time, since a burst is
+    // mostly over before the disk needs the room. The more waits the larger the part, by its
+    // square, up to all of the time where half of what may wait does. Unit: microseconds.
     [[nodiscard]] static std::uint64_t rest_micros(std::uint64_t step_micros,
                                                    std::uint64_t lag_bytes,
                                                    std::uint64_t lag_bytes_max);
