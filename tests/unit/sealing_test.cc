@@ -6,6 +6,7 @@
 #include <set>
 
 #include "env/sim_env.h"
+#include "log/sealer.h"
 #include "segment/record_codec.h"
 #include "segment/segment_codec.h"
 #include "segment/segment_reader.h"

@@ -261,7 +261,7 @@ TEST_CASE("wal: spares are filled with zeros for small groups, and not for large
         return env.calls(SimCall::sync) - before;
     };
     CHECK(syncs_for_spares(16 << 10) == 4);   // each megabyte
-    CHECK(syncs_for_spares(256 << 10) == 1);  // once
+    CHECK(syncs_for_spares(384 << 10) == 1);  // once
     CHECK(syncs_for_spares(16 << 10) == 4);
     for (const std::string& path : env.files()) {
         if (path.find("/spare-") == path.npos) continue;
