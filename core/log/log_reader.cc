@@ -95,9 +95,7 @@ Result<bool> LogReader::next_record(RecordView& record) {
 }
 
 // False: the chunk is full.
-Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
-                                   std::size_t records_max) {
-    bool pinned = false;
+Result<bool> LogReader::scan_frame(ChunkFiller& filler) {
     for (;;) {
         RecordView record;
         if (held_) {
@@ -120,16 +118,10 @@ Result<bool> LogReader::scan_frame(ReadChunk& chunk, std::size_t& bytes_left,
             read_to_ = record.seq;
             continue;
         }
-        const std::size_t bytes =
-            record.value.size() + record.topic.size() + record.key.size() + 64;
-        if (!chunk.records.empty() && (bytes > bytes_left || chunk.records.size() >= records_max)) {
+        if (!filler.add(record, frame_)) {
             held_ = record;
             return false;
         }
-        if (!pinned) chunk.pins.push_back(frame_);
-        pinned = true;
-        chunk.records.push_back(record);
-        bytes_left -= std::min(bytes, bytes_left);
         read_to_ = record.seq;
     }
     // What policy removed behind the last record was looked at, too.
@@ -160,7 +152,7 @@ Result<bool> LogReader::take_stored(ReadChunk& chunk, std::size_t bytes_max,
 
 Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max) {
     std::size_t looked_at = 0;
-    std::size_t bytes_left = bytes_max;
+    ChunkFiller filler(chunk, bytes_max, records_max);
     while (!at_end() && looked_at < kScanBytes) {
         if (!frame_) {
             if (read_to_ >= tail_.head()) return {};
@@ -170,10 +162,10 @@ Status LogReader::scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t reco
             if (found.ok()) found = open_frame(looked_at);
             if (found.ok()) continue;
             // What was found before it is given first; the next call meets the error again.
-            return chunk.records.empty() ? found : Status();
+            return filler.empty() ? found : Status();
         }
-        KLOG_TRY_ASSIGN(const bool room, scan_frame(chunk, bytes_left, records_max));
-        if (!room || bytes_left == 0 || chunk.records.size() >= records_max) return {};
+        KLOG_TRY_ASSIGN(const bool room, scan_frame(filler));
+        if (!room || filler.full()) return {};
     }
     return {};
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "klog/log.h"
+#include "log/chunk_filler.h"
 #include "log/frame_source.h"
 #include "log/live_tail.h"
 #include "segment/record_codec.h"
@@ -44,7 +45,7 @@ private:
     [[nodiscard]] bool matches(const RecordView& record);
     Status scan(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
     Result<bool> next_record(RecordView& record);
-    Result<bool> scan_frame(ReadChunk& chunk, std::size_t& bytes_left, std::size_t records_max);
+    Result<bool> scan_frame(ChunkFiller& filler);
     Status open_frame(std::size_t& looked_at);
     // True: this chunk ends here, at blocks that can be passed on. False: the next records have to
     // be unpacked.

@@ -144,9 +144,7 @@ Status NewestReader::open_frame(Seq seq, std::size_t& looked_at) {
     return {};
 }
 
-Result<bool> NewestReader::show_frame(ReadChunk& chunk, std::size_t& bytes_left,
-                                      std::size_t records_max) {
-    bool pinned = false;
+Result<bool> NewestReader::show_frame(ChunkFiller& filler) {
     for (;;) {
         RecordView record;
         if (held_) {
@@ -157,16 +155,10 @@ Result<bool> NewestReader::show_frame(ReadChunk& chunk, std::size_t& bytes_left,
             if (record.seq <= read_to_ || record.seq > range_.pinned) continue;
             if (!marks_->has(record.seq)) continue;
         }
-        const std::size_t bytes =
-            record.value.size() + record.topic.size() + record.key.size() + 64;
-        if (!chunk.records.empty() && (bytes > bytes_left || chunk.records.size() >= records_max)) {
+        if (!filler.add(record, frame_)) {
             held_ = record;
             return false;
         }
-        if (!pinned) chunk.pins.push_back(frame_);
-        pinned = true;
-        chunk.records.push_back(record);
-        bytes_left -= std::min(bytes, bytes_left);
         read_to_ = record.seq;
     }
     read_to_ = std::min(std::max(read_to_, frame_last_), range_.pinned);
@@ -178,7 +170,7 @@ Result<bool> NewestReader::show_frame(ReadChunk& chunk, std::size_t& bytes_left,
 
 Status NewestReader::show(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max) {
     std::size_t looked_at = 0;
-    std::size_t bytes_left = bytes_max;
+    ChunkFiller filler(chunk, bytes_max, records_max);
     while (looked_at < LogReader::kScanBytes) {
         if (!frame_) {
             const std::optional<Seq> next = marks_->next(Seq{read_to_.value + 1});
@@ -189,12 +181,12 @@ Status NewestReader::show(ReadChunk& chunk, std::size_t bytes_max, std::size_t r
             read_to_ = Seq{next->value - 1};
             Status opened = open_frame(*next, looked_at);
             // What was found before it is given first; the next call meets the error again.
-            if (!opened) return chunk.records.empty() ? opened : Status();
+            if (!opened) return filler.empty() ? opened : Status();
             if (!frame_) read_to_ = std::max(read_to_, std::min(frame_last_, range_.pinned));
             continue;
         }
-        KLOG_TRY_ASSIGN(const bool room, show_frame(chunk, bytes_left, records_max));
-        if (!room || bytes_left == 0 || chunk.records.size() >= records_max) return {};
+        KLOG_TRY_ASSIGN(const bool room, show_frame(filler));
+        if (!room || filler.full()) return {};
     }
     return {};
 }

@@ -15,6 +15,7 @@
 
 #include "klog/log.h"
 #include "log/byte_budget.h"
+#include "log/chunk_filler.h"
 #include "log/frame_source.h"
 #include "log/newest_table.h"
 #include "log/seq_set.h"
@@ -58,7 +59,7 @@ private:
     Status show(ReadChunk& chunk, std::size_t bytes_max, std::size_t records_max);
     Status open_frame(Seq seq, std::size_t& looked_at);
     // False: the chunk is full.
-    Result<bool> show_frame(ReadChunk& chunk, std::size_t& bytes_left, std::size_t records_max);
+    Result<bool> show_frame(ChunkFiller& filler);
     void end_showing();
 
     const Open open_;

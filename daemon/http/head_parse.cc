@@ -59,7 +59,9 @@ private:
 
 template <bool kIsRequest>
 Result<ParsedHead> parse(std::string_view bytes) {
+    constexpr std::size_t kFieldsUsual = 8;
     ParsedHead head;
+    head.fields.reserve(kFieldsUsual);
     HeadParser<kIsRequest> parser(head);
     beast::error_code error;
     const std::size_t used =

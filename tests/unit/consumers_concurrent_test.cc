@@ -7,42 +7,16 @@
 #include <thread>
 
 #include "klog/consumer.h"
+#include "support/lent_store.h"
 #include "support/log_helpers.h"
-#include "support/temp_folder.h"
 
 using namespace klog;
 using namespace klog::test;
 
 namespace {
 
-struct Fixture {
-    TempFolder dir;
-    std::unique_ptr<Env> env = make_posix_env({.sync = false});
-    StoreOptions options;
-    std::unique_ptr<Store> store;
-    std::vector<std::jthread> lent;
-
-    Fixture() {
-        options.dir = dir.path().string();
-        options.wal_file_bytes = 1U << 20U;
-        open();
-    }
-    ~Fixture() { lent.clear(); }
-    void open() {
-        lent.clear();
-        store.reset();
-        auto opened = Store::open(*env, options);
-        REQUIRE_MESSAGE(opened.ok(), opened.error().message);
-        store = std::move(opened).value();
-        lent.emplace_back([this](std::stop_token stop) { store->run_writer(std::move(stop)); });
-        lent.emplace_back(
-            [this](std::stop_token stop) { store->run_maintenance(std::move(stop)); });
-    }
-    void close() {
-        REQUIRE(store->close().ok());
-        lent.clear();
-    }
-    Log& log() { return store->default_log(); }
+struct Fixture : LentStore {
+    Fixture() : LentStore([](StoreOptions& chosen) { chosen.wal_file_bytes = 1U << 20U; }) {}
     Consumers& all() { return log().consumers(); }
     std::map<std::string, std::uint64_t> positions() {
         std::map<std::string, std::uint64_t> found;

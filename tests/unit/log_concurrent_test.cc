@@ -4,8 +4,6 @@
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <semaphore>
@@ -14,6 +12,7 @@
 
 #include "env/sim_env.h"
 #include "log/sequencer.h"
+#include "support/lent_store.h"
 #include "support/log_helpers.h"
 
 using namespace klog;
@@ -22,59 +21,15 @@ using Outcome = WriteResult::Outcome;
 
 namespace {
 
-class TempDir {
-public:
-    TempDir() {
-        std::string pattern =
-            (std::filesystem::temp_directory_path() / "klog-concurrent-XXXXXX").string();
-        REQUIRE(mkdtemp(pattern.data()) != nullptr);
-        path_ = pattern;
-    }
-    ~TempDir() {
-        std::error_code ignored;  // what is left of a test's folder is nobody's loss
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TempDir(const TempDir&) = delete;
-    TempDir& operator=(const TempDir&) = delete;
-    [[nodiscard]] const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
-
-struct Fixture {
-    TempDir dir;
-    std::unique_ptr<Env> env = make_posix_env({.sync = false});
-    StoreOptions options;
-    std::unique_ptr<Store> store;
-    std::vector<std::jthread> lent;
-
-    Fixture() {
-        options.dir = dir.path();
-        options.wal_first_file_bytes = 64 * 1024;
-        options.wal_file_bytes = 1U << 20U;
-        options.memtable_bytes_max = 64 * 1024;
-        options.tail_cache_bytes = 64 * 1024;
-        options.idle_mark_ms = 1;
-        open();
-    }
-    ~Fixture() { lent.clear(); }
-    void open() {
-        lent.clear();
-        store.reset();
-        auto opened = Store::open(*env, options);
-        REQUIRE_MESSAGE(opened.ok(), opened.error().message);
-        store = std::move(opened).value();
-        lent.emplace_back([this](std::stop_token stop) { store->run_writer(std::move(stop)); });
-        lent.emplace_back(
-            [this](std::stop_token stop) { store->run_maintenance(std::move(stop)); });
-    }
-    void close() {
-        const Status closed = store->close();
-        REQUIRE_MESSAGE(closed.ok(), closed.error().message);
-        lent.clear();
-    }
-    Log& log() { return store->default_log(); }
+struct Fixture : LentStore {
+    Fixture()
+        : LentStore([](StoreOptions& chosen) {
+              chosen.wal_first_file_bytes = 64 * 1024;
+              chosen.wal_file_bytes = 1U << 20U;
+              chosen.memtable_bytes_max = 64 * 1024;
+              chosen.tail_cache_bytes = 64 * 1024;
+              chosen.idle_mark_ms = 1;
+          }) {}
 };
 
 // doctest's assertions are not for many threads at once: the first complaint is kept.
