@@ -1,6 +1,6 @@
-// The disposable index of a closed WAL file: where a seq, a time or an entity lies, which topics it
-// holds. Without it a file is read from its start. Format: schemas/run.md, "The index of a closed
-// WAL file".
+// The disposable index of a closed WAL file, or of the live one at a stop: where a seq, a time or
+// an entity lies, which topics it holds. Without it a file is read from its start. Format:
+// schemas/run.md, "The index of a closed WAL file".
 #ifndef KLOG_INDEX_WAL_FILE_INDEX_H
 #define KLOG_INDEX_WAL_FILE_INDEX_H
 
@@ -54,7 +54,7 @@ struct WalLogIndex {
     [[nodiscard]] bool may_match(const FilterSet& set) const;
 };
 
-// Grows beside the live file; written when that closes.
+// Grows beside the live file; written when that closes, or at a stop.
 class WalFileIndex {
 public:
     static constexpr std::uint64_t kPointBytes = 32 * 1024;

@@ -11,9 +11,8 @@ namespace {
 
 constexpr std::array<LogId, 2> kLogIds = {LogId::system, LogId::default_log};
 
-// A live file that holds so much gets its index at a stop: reading 1 MiB takes about as long as
-// writing an index. Unit: bytes.
-constexpr std::uint64_t kIndexedLiveBytes = 1U << 20U;
+// A live file that holds so much gets its index at a stop; less is read as fast. Unit: bytes.
+constexpr std::uint64_t kIndexedLiveBytes = 32U << 10U;
 
 std::size_t number_of(LogId log) { return static_cast<std::size_t>(log); }
 
@@ -152,7 +151,10 @@ Status FileCatalog::write_missing() {
 Status FileCatalog::write_live() {
     const std::vector<WalFileInfo> files = wal_.files();
     if (files.empty() || files.back().closed || files.back().end < kIndexedLiveBytes) return {};
-    return write_index(files.back().header.wal_id);
+    const std::uint64_t wal_id = files.back().header.wal_id;
+    // Nothing was written since the last stop: there was no room for a file of this run.
+    if (load_wal_file_index(env_, index_path(wal_id), wal_id, files.back().end)) return {};
+    return write_index(wal_id);
 }
 
 Status FileCatalog::write_index(std::uint64_t wal_id) {

@@ -445,11 +445,11 @@ LiveTail::Wakes Pipeline::commit_one() noexcept {
         admit_waiting();
     }
     const CommitResult result = write(*group);
-    last_commit_micros_ = env_.monotonic_micros();
     groups_.fetch_add(1, std::memory_order_relaxed);
     Batches batches;
     LiveTail::Wakes wakes;
     if (result.outcome == CommitOutcome::durable) {
+        last_commit_micros_ = env_.monotonic_micros();
         wakes = publish(*group);
         batches = std::move(group->batches);
     } else {

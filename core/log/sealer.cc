@@ -23,7 +23,8 @@ Sealer::Sealer(Env& env, const StoreOptions& options, Wal& wal, FileCatalog& cat
       catalog_(catalog),
       segments_(segments),
       set_(set),
-      merge_due_(merge_possible()) {}
+      merge_due_(merge_possible()),
+      merge_overdue_(many_are_small()) {}
 
 std::vector<WalFileInfo> Sealer::chosen_files() const {
     std::vector<WalFileInfo> chosen;
@@ -38,28 +39,25 @@ std::vector<WalFileInfo> Sealer::chosen_files() const {
     return chosen;
 }
 
-bool Sealer::seal_due() const {
+void Sealer::look_at_files() const {
     // In this order: a file that is closed meanwhile is looked at by the next call.
-    if (files_changed_.exchange(false)) seal_due_ = !chosen_files().empty();
-    return seal_due_;
-}
-
-std::uint64_t Sealer::lag_bytes() const {
+    if (!files_changed_.exchange(false)) return;
     std::uint64_t bytes = 0;
     for (const WalFileInfo& file : wal_.files()) {
         if (file.closed) bytes += file.end;
     }
-    return bytes;
+    lag_bytes_ = bytes;
+    seal_due_ = !chosen_files().empty();
 }
 
-std::uint64_t Sealer::rest_micros(std::uint64_t step_micros, std::uint64_t lag_bytes,
-                                  std::uint64_t lag_bytes_max) {
-    constexpr double kPartMin = 0.125;
-    const std::uint64_t hurried = lag_bytes_max / 2;
-    if (lag_bytes >= hurried) return 0;
-    const double waits = static_cast<double>(lag_bytes) / static_cast<double>(hurried);
-    const double part = std::max(kPartMin, waits * waits);
-    return static_cast<std::uint64_t>(static_cast<double>(step_micros) * (1 - part) / part);
+bool Sealer::seal_due() const {
+    look_at_files();
+    return seal_due_;
+}
+
+std::uint64_t Sealer::lag_bytes() const {
+    look_at_files();
+    return lag_bytes_;
 }
 
 Status Sealer::step(const std::stop_token& stop) {
@@ -70,6 +68,12 @@ Status Sealer::step(const std::stop_token& stop) {
     Status sealed = seal(files, stop);
     files_changed_ = true;
     return sealed;
+}
+
+Status Sealer::merge() {
+    MutexLock lock(mutex_);
+    if (follow_due_) KLOG_TRY(follow());
+    return merge_step();
 }
 
 Status Sealer::seal(const std::vector<WalFileInfo>& files, const std::stop_token& stop) {
@@ -225,6 +229,7 @@ Status Sealer::follow() {
     KLOG_TRY(segments_.follow(*state));
     follow_due_ = false;
     merge_due_ = !merging_over_ && (merge_ != nullptr || merge_possible());
+    merge_overdue_ = many_are_small();
     if (state->sealed.wal_id == 0) return {};
     catalog_.drop_sealed(state->sealed.wal_id);
     return wal_.drop_sealed(state->sealed);
@@ -233,6 +238,17 @@ Status Sealer::follow() {
 bool Sealer::merge_possible() const {
     for (const LogId log : {LogId::system, LogId::default_log}) {
         if (SegmentMerge::choose(*segments_.list(log), options_.merged_bytes_max)) return true;
+    }
+    return false;
+}
+
+bool Sealer::many_are_small() const {
+    for (const LogId log : {LogId::system, LogId::default_log}) {
+        const auto segments = segments_.list(log);
+        const auto small = std::count_if(segments->begin(), segments->end(), [&](const auto& one) {
+            return one.entry.payload_bytes < options_.merged_bytes_max / 2;
+        });
+        if (static_cast<std::size_t>(small) > kSmallSegmentsMax) return true;
     }
     return false;
 }

@@ -35,6 +35,8 @@ public:
     static constexpr std::size_t kFilesMax = 16;
     // What one seal takes at most, unless a single file is larger. Unit: bytes of WAL.
     static constexpr std::uint64_t kSealBytesMax = 64ULL << 20U;
+    // A merge is overdue where more segments of a log are less than half as large as one may be.
+    static constexpr std::size_t kSmallSegmentsMax = 16;
 
     Sealer(Env& env, const StoreOptions& options, Wal& wal, FileCatalog& catalog,
            SegmentCatalog& segments, SegmentSet& set);
@@ -46,21 +48,19 @@ public:
     [[nodiscard]] bool due() const { return seal_due() || merge_due(); }
     [[nodiscard]] bool seal_due() const;
     [[nodiscard]] bool merge_due() const { return merge_due_.load(std::memory_order_relaxed); }
+    // More segments wait for a merge than should.
+    [[nodiscard]] bool merge_overdue() const {
+        return merge_overdue_.load(std::memory_order_relaxed);
+    }
     // Bytes of closed WAL files that are not sealed yet.
     [[nodiscard]] std::uint64_t lag_bytes() const;
-
-    // While somebody writes, how long the thread that seals is to rest after a seal that took so
-    // long: writers go first. While little waits it takes an eighth of the time, since a burst is
-    // mostly over before the disk needs the room. The more waits the larger the part, by its
-    // square, up to all of the time where half of what may wait does. Unit: microseconds.
-    [[nodiscard]] static std::uint64_t rest_micros(std::uint64_t step_micros,
-                                                   std::uint64_t lag_bytes,
-                                                   std::uint64_t lag_bytes_max);
 
     // Seals what is due; else does a piece of a merge, about kMergeStepBytes. Nothing: there is
     // none. Errors: disk_full, io, corrupt (a damaged WAL file or segment); nothing has changed
     // then, and the next step tries again. A seal that meets a stop request ends as `stopping`.
     Status step(const std::stop_token& stop) KLOG_EXCLUDES(mutex_);
+    // A piece of a merge, also while something is to be sealed.
+    Status merge() KLOG_EXCLUDES(mutex_);
 
     // Removes segments that the set does not name: a process that was killed left them. Once after
     // a start, before the first step().
@@ -86,6 +86,9 @@ private:
         KLOG_REQUIRES(mutex_);
 
     [[nodiscard]] bool merge_possible() const;
+    [[nodiscard]] bool many_are_small() const;
+    // Looks at the files anew if that is due.
+    void look_at_files() const;
     void start_merge() KLOG_REQUIRES(mutex_);
     Status merge_step() KLOG_REQUIRES(mutex_);
     Status finish_merge(const SegmentMerge& merge) KLOG_REQUIRES(mutex_);
@@ -106,8 +109,10 @@ private:
     SegmentCatalog& segments_;
     SegmentSet& set_;
     std::atomic<bool> merge_due_{false};
+    std::atomic<bool> merge_overdue_{false};
     mutable std::atomic<bool> files_changed_{true};
     mutable std::atomic<bool> seal_due_{false};
+    mutable std::atomic<std::uint64_t> lag_bytes_{0};
     Mutex mutex_;
     std::unique_ptr<SegmentMerge> merge_ KLOG_GUARDED_BY(mutex_);
     // An edit is durable that readers do not follow yet: a segment could not be opened.

@@ -135,12 +135,12 @@ void StoreImpl::hold_back_unsealed() {
                          sealer_->lag_bytes() > options_.unsealed_bytes_max);
 }
 
-Status StoreImpl::seal_step(const std::stop_token& stop) {
+Status StoreImpl::seal_step(const std::stop_token& stop, bool merges) {
     if (!swept_) {
         KLOG_TRY(sealer_->sweep());
         swept_ = true;
     }
-    Status done = sealer_->step(stop);
+    Status done = merges ? sealer_->merge() : sealer_->step(stop);
     hold_back_unsealed();
     if (done || done.error().code != Code::stopping) {
         pipeline_->relief(Pipeline::Lagging::sealer, !done);
@@ -281,54 +281,48 @@ void StoreImpl::run_maintenance(std::stop_token stop) {
     maintained_ = false;
 }
 
-std::uint64_t StoreImpl::rest_of_sealer(bool sealing, std::uint64_t step_micros) {
+SealerPace::State StoreImpl::sealer_state() const {
     constexpr std::uint64_t kBusyMicros = 100'000;
-    if (env_.monotonic_micros() - pipeline_->last_commit_micros() >= kBusyMicros) return 0;
-    // A merge can wait: it takes a quarter of the time.
-    if (!sealing) return 3 * step_micros;
-    return Sealer::rest_micros(step_micros, sealer_->lag_bytes(), options_.unsealed_bytes_max);
+    SealerPace::State state;
+    state.seal_due = sealer_->seal_due();
+    state.merge_due = sealer_->merge_due();
+    state.merge_overdue = sealer_->merge_overdue();
+    state.lag_bytes = sealer_->lag_bytes();
+    // In this order, or a commit in between would lie ahead of now.
+    const std::uint64_t committed = pipeline_->last_commit_micros();
+    state.busy = env_.monotonic_micros() - committed < kBusyMicros;
+    return state;
 }
 
 void StoreImpl::run_sealer(std::stop_token stop) {
     if (options_.read_only) return;
-    using std::chrono::microseconds;
-    using std::chrono::milliseconds;
-    constexpr milliseconds kRetry{1000};
+    using Work = SealerPace::Work;
+    constexpr std::uint64_t kRetryMicros = 1'000'000;
     // How soon it is seen that nobody writes any more, or that more waits.
-    constexpr microseconds kLookAgain{20'000};
+    constexpr std::uint64_t kLookAgainMicros = 20'000;
     sealing_ = true;
+    SealerPace pace(options_.unsealed_bytes_max);
     bool worked = false;  // since it was idle last
-    std::uint64_t began = 0;
-    std::uint64_t ended = 0;
     while (!stop.stop_requested()) {
-        microseconds pause{0};
-        bool idle = false;
-        bool resting = false;
-        const bool sealing = sealer_->seal_due();
-        const bool due = sealing || sealer_->merge_due();
-        if (due && env_.monotonic_micros() < ended + rest_of_sealer(sealing, ended - began)) {
-            pause = kLookAgain;
-            resting = true;
-        } else if (due) {
+        const std::uint64_t now = env_.monotonic_micros();
+        const auto [work, rest] = pace.next(sealer_state(), now);
+        std::uint64_t pause = std::min(rest, kLookAgainMicros);
+        if (work == Work::seal || work == Work::merge) {
             worked = true;
-            began = env_.monotonic_micros();
-            const Status done = seal_step(stop);
-            ended = env_.monotonic_micros();
-            if (!done) pause = kRetry;
-        } else {
-            idle = true;
+            const Status done = seal_step(stop, work == Work::merge);
+            pace.worked(work, now, env_.monotonic_micros());
+            if (done) continue;
+            pause = kRetryMicros;
         }
-        if (!idle && pause.count() == 0) continue;
-        if (idle && worked) {
+        if (work == Work::none && worked) {
             give_memory_back();
             worked = false;
         }
         std::unique_lock lock(wake_mutex_);
-        const auto woken = [&] { return sealer_woken_ && !resting; };
-        if (idle) {
-            wake_.wait(lock, stop, woken);
+        if (work == Work::none) {
+            wake_.wait(lock, stop, [this] { return sealer_woken_; });
         } else {
-            wake_.wait_for(lock, stop, pause, woken);
+            wake_.wait_for(lock, stop, std::chrono::microseconds(pause), [] { return false; });
         }
         sealer_woken_ = false;
     }
@@ -352,14 +346,17 @@ Status StoreImpl::close() {
     const Turn turn(maintenance_turn_);
     // Indexes are disposable: without room for them the log is still closed cleanly.
     const Status flushed = flusher_->write();
-    Status indexed = catalog_.write_missing();
-    if (indexed) indexed = catalog_.write_live();
+    const Status indexed = catalog_.write_missing();
     std::array<std::uint64_t, 2> next_seqs{};
     for (std::size_t i = 0; i < kLogs; ++i) next_seqs[i] = logs_[i]->head().value + 1;
     KLOG_TRY(wal_->close(next_seqs, set_->state()->number));
     KLOG_TRY(checkpointed);
     KLOG_TRY(flushed);
-    return indexed;
+    KLOG_TRY(indexed);
+    // Behind the marker, which says more: without this index the next start only takes longer.
+    Status live = catalog_.write_live();
+    if (!live && live.error().code == Code::disk_full) return {};
+    return live;
 }
 
 std::vector<std::string> StoreImpl::take_notices() {

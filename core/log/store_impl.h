@@ -18,6 +18,7 @@
 #include "log/pipeline.h"
 #include "log/rebuilder.h"
 #include "log/sealer.h"
+#include "log/sealer_pace.h"
 #include "log/segment_catalog.h"
 #include "segment/segment_set.h"
 #include "segment/wal.h"
@@ -82,10 +83,9 @@ private:
     Status work(const std::stop_token& stop);
     Status maintain_files(const std::stop_token& stop);
     // One step of sealing or merging.
-    Status seal_step(const std::stop_token& stop);
-    // For how long after a step the sealer leaves the processor to writers. Nobody writes: 0.
-    // Unit: microseconds.
-    [[nodiscard]] std::uint64_t rest_of_sealer(bool sealing, std::uint64_t step_micros);
+    // With merges: a piece of a merge, whatever is to be sealed.
+    Status seal_step(const std::stop_token& stop, bool merges = false);
+    [[nodiscard]] SealerPace::State sealer_state() const;
     // Batches wait while more is unsealed than may be.
     void hold_back_unsealed();
     Status mark_idle();

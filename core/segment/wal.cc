@@ -328,7 +328,7 @@ Status WalImpl::prepare_spares() {
     return {};
 }
 
-// By what was committed since the last call, if that is enough to tell.
+// By what was committed since it last could tell, if that is enough to tell again.
 SparePool::Room WalImpl::room_of_spares() {
     const CommitCount now{syncs_, bytes_written_};
     const std::uint64_t syncs = now.syncs - counted_.syncs;

@@ -43,6 +43,7 @@ struct LentStore {
         lent.emplace_back([this](std::stop_token stop) { store->run_writer(std::move(stop)); });
         lent.emplace_back(
             [this](std::stop_token stop) { store->run_maintenance(std::move(stop)); });
+        lent.emplace_back([this](std::stop_token stop) { store->run_sealer(std::move(stop)); });
     }
     void close() {
         const Status closed = store->close();

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <semaphore>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "env/sim_env.h"
+#include "log/sealer.h"
 #include "log/sequencer.h"
 #include "support/lent_store.h"
 #include "support/log_helpers.h"
@@ -498,3 +500,52 @@ TEST_CASE("concurrent: readers come and go while others write") {
 }
 
 TEST_SUITE_END();
+
+TEST_CASE(
+    "concurrent: sealing keeps up with writers that never pause, and catches up behind them") {
+    constexpr std::uint64_t kLimit = 1U << 20U;
+    constexpr std::uint64_t kFile = 64 * 1024;
+    constexpr int kBatches = 120;
+    constexpr std::size_t kBatchRecords = 50;
+    const LentStore f([](StoreOptions& chosen) {
+        chosen.wal_first_file_bytes = kFile;
+        chosen.wal_file_bytes = kFile;
+        chosen.seal_bytes_min = kFile;
+        chosen.merged_bytes_max = kLimit;
+        chosen.unsealed_bytes_max = kLimit;
+        chosen.tail_cache_bytes = kFile;
+    });
+    const std::string text = "\"" + std::string(1000, 'x') + "\"";
+    std::atomic<std::uint64_t> refused{0};
+    std::atomic<std::uint64_t> most{0};
+    {
+        std::vector<std::jthread> writers;
+        for (int writer = 0; writer < 2; ++writer) {
+            writers.emplace_back([&, writer] {
+                for (int batch = 0; batch < kBatches; ++batch) {
+                    const std::string key = std::to_string(writer) + "-" + std::to_string(batch);
+                    const std::vector<Put> puts(kBatchRecords, Put{"t/a", key, text});
+                    for (const WriteResult& result : write(f.log(), puts)) {
+                        if (result.outcome != Outcome::written) ++refused;
+                    }
+                    const std::uint64_t unsealed = f.store->stats().unsealed_bytes;
+                    for (auto seen = most.load(); seen < unsealed;) {
+                        if (most.compare_exchange_weak(seen, unsealed)) break;
+                    }
+                }
+            });
+        }
+    }
+    CHECK(refused == 0);
+    CHECK(most < kLimit + 4 * kFile);  // what was written before writers were held back
+    const auto settled = [&] {
+        const StoreStats stats = f.store->stats();
+        return stats.unsealed_bytes < 2 * kFile && stats.segments <= Sealer::kSmallSegmentsMax + 12;
+    };
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!settled() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+    CHECK(settled());
+    const auto found = read_all(f.log());
+    REQUIRE(found.ok());
+    CHECK(found->size() == 2 * kBatches * kBatchRecords);
+}

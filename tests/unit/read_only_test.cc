@@ -524,8 +524,7 @@ TEST_CASE("read-only: a WAL file that cannot be read is a hole") {
     bool head_known = true;
     std::vector<std::string> paths;
     const auto stop = [&] {
-        if (cleanly) f.stop_cleanly();
-        if (!cleanly) f.power_cut();
+        cleanly ? f.stop_cleanly() : f.power_cut();
         paths = f.wal_paths();
         REQUIRE(paths.size() >= 6);
     };
@@ -571,6 +570,7 @@ TEST_CASE("read-only: a WAL file that cannot be read is a hole") {
     }
     SUBCASE("the newest is damaged after a clean stop") {
         stop();
+        f.remove_indexes("wal");  // with its index a start does not read it
         f.damage_in(paths.back(), 4096 + 140);
         open_ended = true;
     }

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "env/sim_env.h"
-#include "log/sealer.h"
 #include "segment/record_codec.h"
 #include "segment/segment_codec.h"
 #include "segment/segment_reader.h"
@@ -257,21 +256,6 @@ TEST_CASE("sealing: closed files become segments, and every read finds what it f
     again.topic = f.written[7].topic;
     again.key = f.written[7].key;
     CHECK(write_one(f.log(), again).outcome == Outcome::duplicate);
-}
-
-TEST_CASE("sealing: the more waits, the less it rests while somebody writes") {
-    constexpr std::uint64_t kMax = 1 << 30;
-    constexpr std::uint64_t kStep = 100'000;
-    // An eighth of the time while little waits, a quarter, all of it.
-    CHECK(Sealer::rest_micros(kStep, 0, kMax) == 7 * kStep);
-    CHECK(Sealer::rest_micros(kStep, kMax / 8, kMax) == 7 * kStep);
-    CHECK(Sealer::rest_micros(kStep, kMax / 4, kMax) == 3 * kStep);
-    CHECK(Sealer::rest_micros(kStep, kMax / 2, kMax) == 0);
-    CHECK(Sealer::rest_micros(kStep, 2 * kMax, kMax) == 0);
-    CHECK(Sealer::rest_micros(0, 0, kMax) == 0);
-    CHECK(Sealer::rest_micros(kStep, 0, 0) == 0);
-    // No limit is too large for it.
-    CHECK(Sealer::rest_micros(1ULL << 40U, 1, ~0ULL) == 7ULL << 40U);
 }
 
 TEST_CASE("sealing: a start by time or by the newest few is exact") {
