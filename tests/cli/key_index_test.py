@@ -10,7 +10,8 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from daemontest import Place  # noqa: E402
+import walfile  # noqa: E402
+from daemontest import Place, wait_until  # noqa: E402
 
 MAN = os.path.join(os.environ["KLOG_SOURCE_DIR"], "man", "klog-index.5")
 KEYS = 3000
@@ -162,6 +163,10 @@ class KeyIndexTest(unittest.TestCase):
         head = KEYS + 3
         self.assertEqual(self.metric(daemon, "klog_log_head_seq"), head)
         self.listed(daemon)
+        # Nothing is left to do for the thread that would list the next key at once.
+        closed = walfile.wal_numbers(self.data)[:-1]
+        wait_until(lambda: all(os.path.exists(os.path.join(self.data, "index", "wal", f"{number:020d}.idx"))
+                               for number in closed), "the indexes of closed WAL files")
         self.assertEqual(self.metric(daemon, "klog_log_key_index_behind_records"), 0)
         self.assertEqual(self.metric(daemon, "klog_log_key_index_seq"), head)
         self.assertEqual(self.metric(daemon, "klog_log_key_index_keys"), head)

@@ -206,7 +206,7 @@ class Survives(klogtest.Case):
         self.assertEqual(self.values(), list(range(1, LINES + 11)))
 
     def test_out_of_time_names_the_line_to_go_on_from(self):
-        process = self.start("produce", "n/x", "--acks", "--timeout", "300ms",
+        process = self.start("produce", "n/x", "--acks", "--timeout", "3s",
                              stdin=subprocess.PIPE)
         reader = klogtest.Reader(process.stdout)
         self.write(process, 1, 3)
@@ -220,7 +220,7 @@ class Survives(klogtest.Case):
         self.assertIn("hint: everything before line 4 is written", text)
 
     def test_a_hanging_daemon_counts_as_lost(self):
-        process = self.start("produce", "n/x", "--acks", "--timeout", "500ms",
+        process = self.start("produce", "n/x", "--acks", "--timeout", "3s",
                              stdin=subprocess.PIPE)
         reader = klogtest.Reader(process.stdout)
         self.write(process, 1, 1)

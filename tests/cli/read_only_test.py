@@ -14,9 +14,10 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import walfile  # noqa: E402
-from daemontest import KLOG, LIMIT_SECONDS, Place  # noqa: E402
+from daemontest import KLOG, LIMIT_SECONDS, Place, wait_until  # noqa: E402
 
 SEGMENTS = 3
+SEAL_BYTES_MIN = 8 << 20  # less than this stays unsealed
 STEP = 1500
 # Closed WAL files are sealed from 8 MiB on.
 VALUE = "x" * 1000
@@ -388,7 +389,12 @@ class ReadOnlyTest(unittest.TestCase):
         self.end(daemon)
 
     def test_a_wal_file(self):
-        # Several unsealed ones, which hold a few records each.
+        # Several unsealed ones, which hold a few records each. What is due is sealed before they
+        # come, or it would take some of them along.
+        daemon = self.place.daemon("--data-dir", self.data)
+        wait_until(lambda: self.metric(daemon, "klog_store_unsealed_bytes") < SEAL_BYTES_MIN,
+                   "what is due is sealed")
+        self.assertEqual(daemon.stop(), 0)
         wanted = self.records
         for n in range(5):
             daemon = self.place.daemon("--data-dir", self.data)

@@ -282,7 +282,7 @@ class CursorFile(klogtest.Case):
         self.assertGreaterEqual(self.cursor(), head)
         seq = self.produce("a/x", 1)["seq"]
         self.assertEqual(json.loads(klogtest.Reader(process.stdout).line())["seq"], seq)
-        klogtest.wait_until(lambda: self.cursor() == seq, "the cursor to move", 5)
+        klogtest.wait_until(lambda: self.cursor() == seq, "the cursor to move")
         quiet = self.produce("b/x", 1)["seq"]
         self.problem("tail", "--cursor-file", self.path, code=75, says="locked: ")
         process.send_signal(signal.SIGINT)
@@ -326,7 +326,7 @@ class Reconnects(klogtest.Case):
         self.assertEqual(process.stderr.read(), b"")
 
     def test_gives_up_after_a_timeout(self):
-        process = self.start("tail", "a/", "--from", "start", "--timeout", "300ms")
+        process = self.start("tail", "a/", "--from", "start", "--timeout", "3s")
         reader = klogtest.Reader(process.stdout)
         self.produce("a/x", 0)
         reader.line()

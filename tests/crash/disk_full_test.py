@@ -184,7 +184,7 @@ class DiskFull(unittest.TestCase):
             self.check_reads()
         self.disk.make_room()
         # Room is looked for every tenth of a second, by the maintenance once a second.
-        daemontest.wait_until(lambda: self.write()[0] == 201, "a write that finds room", 10)
+        daemontest.wait_until(lambda: self.write()[0] == 201, "a write that finds room")
         self.check_reads()
         self.assertEqual(daemon.stop(), 0, daemon.log())
 

@@ -19,6 +19,7 @@ SOURCE = Path(os.environ["KLOG_SOURCE_DIR"])
 COUNTS = {"run": 40_000, "all": 200_000, "release": 1_000_000}
 COUNT = COUNTS[os.environ.get("KLOG_TEST_SCALE") or "run"]
 LIMIT_SECONDS = 300
+HELD_BACK = 1000  # lines
 # Each filter with the jq test that says the same about a topic.
 FILTERS = {
     "wiki/*/User_talk/>": '^wiki/[^/]+/User_talk/.',
@@ -113,6 +114,16 @@ def compare(sent_path, got_path):
     return count
 
 
+def feed_lines(events, to, killed):
+    """The last lines come when the daemon was killed, however fast the producer is."""
+    with open(events, "rb") as lines, to:
+        for number, line in enumerate(lines):
+            if number == COUNT - HELD_BACK:
+                to.flush()
+                killed.wait(LIMIT_SECONDS)
+            to.write(line)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="klog-") as name:
         folder = Path(name)
@@ -125,10 +136,11 @@ def main():
         url = f"unix://{folder / 's.sock'}"
         began = time.monotonic()
         # A pipe rather than the file, so that it cannot be read again from the start.
-        feed = subprocess.Popen(["cat", events], stdout=subprocess.PIPE)
         producer = subprocess.Popen([KLOG, "--url", url, "produce", "--envelope"],
-                                    stdin=feed.stdout, stderr=subprocess.PIPE)
-        feed.stdout.close()
+                                    stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        killed = threading.Event()
+        feed = threading.Thread(target=feed_lines, args=(events, producer.stdin, killed))
+        feed.start()
         summary = []
         reader = threading.Thread(target=lambda: summary.append(producer.stderr.read()))
         reader.start()
@@ -136,12 +148,13 @@ def main():
                    "a third of the events")
         check(producer.poll() is None, "the producer ended before the daemon was killed")
         daemon.kill()
+        killed.set()
         daemon.start()
         check(producer.wait(LIMIT_SECONDS) == 0, f"the producer ended with {producer.returncode}: "
               f"{summary}")
         reader.join()
         took = time.monotonic() - began
-        feed.wait()
+        feed.join()
         with open(folder / "out.ndjson", "wb") as out:
             subprocess.run([KLOG, "--url", url, "tail", ">", "--no-follow"], stdout=out, check=True)
         count = compare(events, folder / "out.ndjson")

@@ -21,7 +21,7 @@ import daemontest
 ACKED = 200
 WAITERS = 3
 # How long the sync hangs before it fails; all waiters come within this time.
-HANG_SECONDS = 5
+HANG_SECONDS = 10
 EXIT_IO, EXIT_UNKNOWN, SKIPPED = 74, 76, 77
 # A daemon that was idle for too long syncs a mark, and then it is that sync which fails: who comes
 # later is refused, rightly. On a busy machine the scene has to be set again.

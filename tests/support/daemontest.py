@@ -69,8 +69,9 @@ class Place:
         environment = {**self.environment, **more.pop("env", {})}
         more.setdefault("cwd", self.path("work"))
         more.setdefault("stdin", subprocess.DEVNULL)
+        more.setdefault("timeout", LIMIT_SECONDS)
         return subprocess.run([KLOG, *arguments], env=environment, capture_output=True, text=True,
-                              timeout=LIMIT_SECONDS, check=False, **more)
+                              check=False, **more)
 
     def start(self, *arguments, env=None):
         """Starts klog and leaves it running."""

@@ -183,7 +183,7 @@ TEST_CASE("http: draining lets exchanges end, and ends the rest at its limit") {
     RawHttp stuck(fixture.tcp_url);
     REQUIRE(stuck.send(get("/stuck")));
     REQUIRE(started.wait());
-    std::thread drain([&] { fixture.server->drain(100ms); });
+    std::thread drain([&] { fixture.server->drain(2s); });
     std::string all;
     std::string chunk;
     while (tail.read_chunk(chunk) && !chunk.empty()) all += chunk;

@@ -165,7 +165,7 @@ TEST_CASE("http: slow heads and bodies are answered with 408, idle connections c
     klog::http::ServerOptions options;
     options.limits.header_timeout = 50ms;
     options.limits.body_timeout = 50ms;
-    options.limits.idle_timeout = 100ms;
+    options.limits.idle_timeout = 1s;
     HttpFixture fixture(options);
     const RawResponse head = refused(fixture.unix_url, "GET /hello HT");
     CHECK(head.status == 408);

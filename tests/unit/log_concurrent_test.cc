@@ -12,7 +12,6 @@
 #include <thread>
 
 #include "env/sim_env.h"
-#include "log/sealer.h"
 #include "log/sequencer.h"
 #include "support/lent_store.h"
 #include "support/log_helpers.h"
@@ -540,7 +539,7 @@ TEST_CASE(
     CHECK(most < kLimit + 4 * kFile);  // what was written before writers were held back
     const auto settled = [&] {
         const StoreStats stats = f.store->stats();
-        return stats.unsealed_bytes < 2 * kFile && stats.segments <= Sealer::kSmallSegmentsMax + 12;
+        return stats.unsealed_bytes < 2 * kFile && stats.segments < 64;
     };
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (!settled() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
