@@ -4,11 +4,13 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -242,6 +244,14 @@ public:
         const int number = sync_folder(path);
         if (number != 0) return system_error("sync folder", path, number);
         return {};
+    }
+
+    [[nodiscard]] std::uint64_t free_bytes(const std::string& folder) override {
+        struct statvfs info {};
+        if (retry_interrupted([&] { return ::statvfs(folder.c_str(), &info); }) < 0) {
+            return std::numeric_limits<std::uint64_t>::max();
+        }
+        return std::uint64_t{info.f_bavail} * info.f_frsize;
     }
 
     Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {

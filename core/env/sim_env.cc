@@ -62,6 +62,14 @@ std::uint64_t SimEnv::used_bytes() const {
     return state_->disk_.used_bytes();
 }
 
+std::uint64_t SimEnv::free_bytes(const std::string& /*folder*/) {
+    const MutexLock lock(state_->mutex_);
+    const std::uint64_t capacity = state_->capacity_bytes_;
+    const std::uint64_t used = state_->disk_.used_bytes();
+    if (capacity == SimFault::kForever) return capacity;
+    return used < capacity ? capacity - used : 0;
+}
+
 void SimEnv::crash_at_call(std::uint64_t call) {
     const MutexLock lock(state_->mutex_);
     state_->crash_at_ = call;

@@ -137,6 +137,7 @@ public:
     [[nodiscard]] Result<std::vector<std::string>> list_dir(const std::string& path) override;
     Status create_dirs(const std::string& path) override;
     Status sync_dir(const std::string& path) override;
+    [[nodiscard]] std::uint64_t free_bytes(const std::string& folder) override;
     Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
     Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override;
     // ":memory:"

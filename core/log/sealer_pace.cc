@@ -12,18 +12,17 @@ std::uint64_t left(std::uint64_t until, std::uint64_t now) { return until > now 
 
 }  // namespace
 
-std::uint64_t SealerPace::rest_of_seal(std::uint64_t lag_bytes) const {
-    const std::uint64_t hurried = lag_bytes_max_ / 2;
-    if (lag_bytes >= hurried) return 0;
-    const double waits = static_cast<double>(lag_bytes) / static_cast<double>(hurried);
+std::uint64_t SealerPace::rest_of_seal(const State& state) const {
+    const std::uint64_t hurried = state.lag_bytes_max / 2;
+    if (state.lag_bytes >= hurried) return 0;
+    const double waits = static_cast<double>(state.lag_bytes) / static_cast<double>(hurried);
     const double part = std::max(kSealPartMin, waits * waits);
     return static_cast<std::uint64_t>(static_cast<double>(seal_.took) * (1 - part) / part);
 }
 
 SealerPace::Next SealerPace::next(const State& state, std::uint64_t now) const {
     const bool merges = state.merge_due && (!state.seal_due || state.merge_overdue);
-    const std::uint64_t seal_left =
-        state.busy ? left(seal_.ended + rest_of_seal(state.lag_bytes), now) : 0;
+    const std::uint64_t seal_left = state.busy ? left(seal_.ended + rest_of_seal(state), now) : 0;
     const std::uint64_t merge_left =
         state.busy ? left(merge_.ended + kMergeRest * merge_.took, now) : 0;
     if (state.seal_due && seal_left == 0) return {Work::seal, 0};

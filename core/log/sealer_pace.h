@@ -2,9 +2,9 @@
 //
 // As long as somebody writes, it rests after each step. Sealing takes an eighth of the time while
 // little waits, since a burst is mostly over before the disk needs the room; the more waits the
-// larger its part, by the square, up to all of the time where half of what may wait does. A merge
-// takes a quarter of the time, and its turn comes when nothing is to be sealed, or when many
-// segments wait for one.
+// larger its part, by the square, up to all of the time where half of what may wait does, or half
+// of what the disk can still take. A merge takes a quarter of the time, and its turn comes when
+// nothing is to be sealed, or when many segments wait for one.
 //
 // Threads: one.
 #ifndef KLOG_LOG_SEALER_PACE_H
@@ -24,14 +24,12 @@ public:
         bool merge_overdue = false;
         bool busy = false;  // somebody writes
         std::uint64_t lag_bytes = 0;
+        std::uint64_t lag_bytes_max = 0;  // past it writers are held back, or the disk is full
     };
     struct Next {
         Work work = Work::none;
         std::uint64_t rest_micros = 0;  // with Work::rest: then something may be done
     };
-
-    // lag_bytes_max: past it writers are held back.
-    explicit SealerPace(std::uint64_t lag_bytes_max) : lag_bytes_max_(lag_bytes_max) {}
 
     // Times are microseconds of one clock that never goes back.
     [[nodiscard]] Next next(const State& state, std::uint64_t now) const;
@@ -42,9 +40,8 @@ private:
         std::uint64_t ended = 0;
         std::uint64_t took = 0;
     };
-    [[nodiscard]] std::uint64_t rest_of_seal(std::uint64_t lag_bytes) const;
+    [[nodiscard]] std::uint64_t rest_of_seal(const State& state) const;
 
-    std::uint64_t lag_bytes_max_;
     Step seal_;
     Step merge_;
 };

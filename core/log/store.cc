@@ -288,6 +288,10 @@ SealerPace::State StoreImpl::sealer_state() const {
     state.merge_due = sealer_->merge_due();
     state.merge_overdue = sealer_->merge_overdue();
     state.lag_bytes = sealer_->lag_bytes();
+    state.lag_bytes_max = options_.unsealed_bytes_max;
+    if (state.seal_due) {
+        state.lag_bytes_max = std::min(state.lag_bytes_max, env_.free_bytes(options_.dir));
+    }
     // In this order, or a commit in between would lie ahead of now.
     const std::uint64_t committed = pipeline_->last_commit_micros();
     state.busy = env_.monotonic_micros() - committed < kBusyMicros;
@@ -301,7 +305,7 @@ void StoreImpl::run_sealer(std::stop_token stop) {
     // How soon it is seen that nobody writes any more, or that more waits.
     constexpr std::uint64_t kLookAgainMicros = 20'000;
     sealing_ = true;
-    SealerPace pace(options_.unsealed_bytes_max);
+    SealerPace pace;
     bool worked = false;  // since it was idle last
     while (!stop.stop_requested()) {
         const std::uint64_t now = env_.monotonic_micros();

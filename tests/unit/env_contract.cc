@@ -74,6 +74,8 @@ void check_room(Env& env, const std::string& folder) {
     REQUIRE(file->reserve(300'001, 300'001).ok());
     REQUIRE(file->sync_data().ok());
     CHECK(read_all(env, path) == std::string(1, '\0') + "klog" + std::string(299'996, '\0'));
+    CHECK(env.free_bytes(folder) > 0);
+    CHECK(env.free_bytes(folder + "/none") > 0);  // nobody can say
 }
 
 void check_names(Env& env, const std::string& folder) {

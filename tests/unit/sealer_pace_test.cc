@@ -12,12 +12,13 @@ constexpr std::uint64_t kStep = 100'000;
 
 // How long it rests behind a seal that took kStep, while somebody writes and so much waits.
 std::uint64_t rest_with(std::uint64_t lag_bytes, std::uint64_t lag_bytes_max = kMax) {
-    SealerPace pace(lag_bytes_max);
+    SealerPace pace;
     pace.worked(Work::seal, 1'000, 1'000 + kStep);
     SealerPace::State state;
     state.seal_due = true;
     state.busy = true;
     state.lag_bytes = lag_bytes;
+    state.lag_bytes_max = lag_bytes_max;
     const auto next = pace.next(state, 1'000 + kStep);
     CHECK((next.work == Work::seal) == (next.rest_micros == 0));
     if (next.rest_micros > 0) {
@@ -41,8 +42,9 @@ TEST_CASE("sealer pace: the more waits, the less it rests while somebody writes"
 }
 
 TEST_CASE("sealer pace: it does not rest when nobody writes, nor before its first step") {
-    SealerPace pace(kMax);
+    SealerPace pace;
     SealerPace::State state;
+    state.lag_bytes_max = kMax;
     CHECK(pace.next(state, 5).work == Work::none);
     state.seal_due = true;
     state.busy = true;
@@ -56,8 +58,9 @@ TEST_CASE("sealer pace: it does not rest when nobody writes, nor before its firs
 }
 
 TEST_CASE("sealer pace: merges wait for seals, unless too many segments wait for a merge") {
-    SealerPace pace(kMax);
+    SealerPace pace;
     SealerPace::State state;
+    state.lag_bytes_max = kMax;
     state.busy = true;
     state.merge_due = true;
     CHECK(pace.next(state, 0).work == Work::merge);

@@ -272,6 +272,7 @@ TEST_CASE("sim_env: a full disk takes a part, says so, and has room again after 
         REQUIRE(env.remove("/ballast").ok());
         CHECK(file->write_at(395, "0123456789").ok());
         CHECK(env.used_bytes() == 405);
+        CHECK(env.free_bytes("/") == 595);
     }
     CHECK(parts == std::set<std::size_t>{0, 1, 2, 3, 4, 5});
 }

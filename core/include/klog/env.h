@@ -83,6 +83,9 @@ public:
     virtual Status create_dirs(const std::string& path) = 0;
     // fsync of a folder: makes names that were created, renamed or removed in it durable.
     virtual Status sync_dir(const std::string& path) = 0;
+    // How much the disk under this folder can still take; others write, too. The largest number
+    // where nobody can say. Unit: bytes.
+    [[nodiscard]] virtual std::uint64_t free_bytes(const std::string& folder) = 0;
     // Creates the file if needed. Code::locked where another holder lives (also in this process).
     virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
     // The same lock without creating, changing or writing anything, also on a file system that is
