@@ -39,25 +39,19 @@ std::vector<WalFileInfo> Sealer::chosen_files() const {
     return chosen;
 }
 
-void Sealer::look_at_files() const {
+bool Sealer::seal_due() const {
     // In this order: a file that is closed meanwhile is looked at by the next call.
-    if (!files_changed_.exchange(false)) return;
+    if (files_changed_.exchange(false)) seal_due_ = !chosen_files().empty();
+    return seal_due_;
+}
+
+// Counted anew each time: a number kept from before could hold writers back for good.
+std::uint64_t Sealer::lag_bytes() const {
     std::uint64_t bytes = 0;
     for (const WalFileInfo& file : wal_.files()) {
         if (file.closed) bytes += file.end;
     }
-    lag_bytes_ = bytes;
-    seal_due_ = !chosen_files().empty();
-}
-
-bool Sealer::seal_due() const {
-    look_at_files();
-    return seal_due_;
-}
-
-std::uint64_t Sealer::lag_bytes() const {
-    look_at_files();
-    return lag_bytes_;
+    return bytes;
 }
 
 Status Sealer::step(const std::stop_token& stop) {

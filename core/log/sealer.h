@@ -87,8 +87,6 @@ private:
 
     [[nodiscard]] bool merge_possible() const;
     [[nodiscard]] bool many_are_small() const;
-    // Looks at the files anew if that is due.
-    void look_at_files() const;
     void start_merge() KLOG_REQUIRES(mutex_);
     Status merge_step() KLOG_REQUIRES(mutex_);
     Status finish_merge(const SegmentMerge& merge) KLOG_REQUIRES(mutex_);
@@ -112,7 +110,6 @@ private:
     std::atomic<bool> merge_overdue_{false};
     mutable std::atomic<bool> files_changed_{true};
     mutable std::atomic<bool> seal_due_{false};
-    mutable std::atomic<std::uint64_t> lag_bytes_{0};
     Mutex mutex_;
     std::unique_ptr<SegmentMerge> merge_ KLOG_GUARDED_BY(mutex_);
     // An edit is durable that readers do not follow yet: a segment could not be opened.

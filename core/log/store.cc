@@ -318,6 +318,9 @@ void StoreImpl::run_sealer(std::stop_token stop) {
             if (done) continue;
             pause = kRetryMicros;
         }
+        // Who committed may have counted before the last seal, and held writers back behind it; he
+        // wakes this thread afterwards.
+        if (work == Work::none) hold_back_unsealed();
         if (work == Work::none && worked) {
             give_memory_back();
             worked = false;
