@@ -330,6 +330,7 @@ Status WalImpl::prepare_spares() {
 
 // By what was committed since it last could tell, if that is enough to tell again.
 SparePool::Room WalImpl::room_of_spares() {
+    const MutexLock lock(mutex_);
     const CommitCount now{syncs_, bytes_written_};
     const std::uint64_t syncs = now.syncs - counted_.syncs;
     if (syncs >= kSyncsToTell) {

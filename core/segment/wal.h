@@ -6,8 +6,8 @@
 // Names: wal/<20 digits of wal_id>.wal, wal/spare-<n> (of no meaning), wal/clean.
 //
 // Threads: commit(), mark_idle() and close() come from one thread at a time (the caller
-// serialises them). prepare_spares() may run beside them on another thread, and drop_sealed() on a
-// third. files() and open_file() may be called from any thread.
+// serialises them). drop_sealed() may run beside them, on one thread. prepare_spares(), files() and
+// open_file() may be called from any thread.
 #ifndef KLOG_SEGMENT_WAL_H
 #define KLOG_SEGMENT_WAL_H
 

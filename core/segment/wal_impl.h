@@ -106,13 +106,10 @@ private:
     std::optional<RefusedRoom> refused_room_;  // the disk was full when it was last asked
     std::function<void(std::uint64_t)> file_closed_;
 
-    // The thread's that prepares spares.
     struct CommitCount {
         std::uint64_t syncs = 0;
         std::uint64_t bytes = 0;
     };
-    CommitCount counted_;
-    bool groups_are_large_ = false;
 
     SparePool spares_;
     std::atomic<std::uint64_t> spare_bytes_aim_;
@@ -127,6 +124,8 @@ private:
     std::vector<WalFileState> files_ KLOG_GUARDED_BY(mutex_);
     std::vector<Dropped> unremoved_ KLOG_GUARDED_BY(mutex_);
     std::uint64_t capacity_shown_ KLOG_GUARDED_BY(mutex_) = 0;
+    CommitCount counted_ KLOG_GUARDED_BY(mutex_);  // when groups_are_large_ was last told
+    bool groups_are_large_ KLOG_GUARDED_BY(mutex_) = false;
     std::array<std::uint64_t, 2> settings_checkpoint_ KLOG_GUARDED_BY(mutex_){};
 };
 
