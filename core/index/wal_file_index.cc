@@ -271,9 +271,16 @@ void WalFileIndex::add_frame(LogId log, Seq first_seq, std::uint32_t count, Time
 }
 
 void WalFileIndex::add_topic(LogId log, std::string_view topic, Seq seq) {
-    auto& topics = logs_.at(static_cast<std::size_t>(log)).topics;
+    PerLog& part = logs_.at(static_cast<std::size_t>(log));
+    if (part.too_many_topics) return;
+    auto& topics = part.topics;
     auto found = topics.find(topic);
     if (found == topics.end()) {
+        if (topics.size() == kTopicsMax) {
+            part.too_many_topics = true;
+            topics = {};
+            return;
+        }
         found = topics.emplace(std::string(topic), TopicCount{0, seq, seq}).first;
     }
     TopicCount& count = found->second;

@@ -37,7 +37,8 @@ struct WalLogIndex {
     Seq last_seq;
     Time first_time;
     Time last_time;
-    // Complete for closed files only; sorted by topic.
+    // Complete for closed files only; sorted by topic. Empty where there are records: too many to
+    // be named (WalFileIndex::kTopicsMax).
     std::vector<std::pair<std::string, TopicCount>> topics;
     EntityTable entities;  // of a file's index that was loaded
 
@@ -61,6 +62,9 @@ public:
     // A larger one is not written (Code::too_many) and not read: its file is then read from its
     // start. Unit: bytes.
     static constexpr std::uint64_t kFileBytesMax = 1ULL << 30U;
+    // A log with more topics in one file: none is kept, and the file may match anything until it is
+    // sealed. About 200 bytes each in memory while an index is made.
+    static constexpr std::size_t kTopicsMax = 128 * 1024;
 
     // A frame was written. entities: entity_fingerprint of its records that have a key. Topics are
     // added with add_topic by whoever decodes its records. Frames of a log come in the order of
@@ -89,6 +93,7 @@ private:
         WalLogIndex index;
         EntityPoints entities;
         std::unordered_map<std::string, TopicCount, TopicHash, std::equal_to<>> topics;
+        bool too_many_topics = false;
     };
     std::array<PerLog, 2> logs_;
 };

@@ -33,6 +33,14 @@ Error stale(std::string_view name, std::uint64_t given, std::uint64_t newest) {
                  "somebody else reads as this consumer now, or it was reset; begin a new read"};
 }
 
+Error too_many(std::size_t consumers, std::size_t bytes_max) {
+    return Error{Code::too_many,
+                 "there are " + std::to_string(consumers) +
+                     " consumers already, and all together " + "may take " +
+                     std::to_string(bytes_max >> 20U) + " MiB",
+                 "klog consumer rm --idle 30d removes those that nobody used for a month"};
+}
+
 ConsumerInfo info_of(const ConsumerEntry& entry) {
     ConsumerInfo info;
     info.name = *entry.name;
@@ -76,15 +84,22 @@ const ConsumerEntry* ConsumerTable::entry_of(std::string_view name) const {
 }
 
 ConsumerEntry& ConsumerTable::obtain(std::string_view name) {
-    const auto at = entries_.try_emplace(std::string(name)).first;
+    const auto [at, made] = entries_.try_emplace(std::string(name));
     at->second.name = &at->first;
+    if (made) bytes_ += name.size() + kEntryBytes;
     return at->second;
+}
+
+void ConsumerTable::define(ConsumerEntry& entry, std::string definition) {
+    bytes_ = bytes_ - entry.definition.size() + definition.size();
+    entry.definition = std::move(definition);
 }
 
 void ConsumerTable::erase(ConsumerEntry& entry) {
     clean(entry);
     show(entry, false);
     const std::string name = *entry.name;
+    bytes_ -= entry.definition.size() + name.size() + kEntryBytes;
     entries_.erase(name);
 }
 
@@ -146,14 +161,18 @@ Result<bool> ConsumerTable::judge_put(ConsumerStep& step, Seq head, Time now,
     wanted->created = now;
     wanted->start = step.seq;
     step.value = encode_definition(*wanted);
+    if (bytes_ + step.value.size() + step.name.size() + kEntryBytes > bytes_max_) {
+        return too_many(entries_.size(), bytes_max_);
+    }
     ConsumerEntry& entry = obtain(step.name);
     if (entry.exists_shown && !entry.shown_definition) {
-        entry.shown_definition = std::make_unique<std::string>(std::move(entry.definition));
+        entry.shown_definition = std::make_unique<std::string>(entry.definition);
     }
-    entry.definition = step.value;
+    define(entry, step.value);
     entry.exists = true;
     entry.latest = first_state(*wanted);
     ++entry.pending;
+    ++entry.restarts;
     changes.push_back({ConsumerChange::What::put, &entry, entry.latest, step.value});
     return true;
 }
@@ -165,6 +184,7 @@ Result<bool> ConsumerTable::judge_remove(ConsumerStep& step, ConsumerChanges& ch
     if (!there) return not_found(step.name);
     entry->exists = false;
     ++entry->pending;
+    ++entry->restarts;
     step.value = encode_removal();
     changes.push_back({ConsumerChange::What::remove, entry});
     return true;
@@ -183,6 +203,7 @@ Result<bool> ConsumerTable::judge_position(ConsumerStep& step, Seq seq, Seq head
     if (exact) {
         latest.position = step.seq;
         latest.result.clear();
+        ++entry->restarts;
     }
     PositionLine line{*entry->name, latest.position, latest.active,
                       exact,        latest.lease,    latest.result};
@@ -289,6 +310,7 @@ void ConsumerTable::publish(ConsumerChanges& changes) {
             case What::gathered:
                 break;
         }
+        if (change.what != What::lease && change.what != What::ack) --entry.restarts;
         if (--entry.pending > 0) continue;
         if (!entry.exists) {
             erase(entry);
@@ -308,9 +330,10 @@ void ConsumerTable::drop(ConsumerChanges& changes) {
         }
         if (entry.pending == 0) continue;  // all its changes were taken back with the first one
         entry.pending = 0;
+        entry.restarts = 0;
         entry.exists = entry.exists_shown;
         entry.latest = entry.shown;
-        if (entry.shown_definition) entry.definition = std::move(*entry.shown_definition);
+        if (entry.shown_definition) define(entry, std::move(*entry.shown_definition));
         entry.shown_definition.reset();
         if (!entry.exists) doomed_.push_back(&entry);
     }
@@ -331,7 +354,8 @@ Result<Seq> ConsumerTable::ack(std::string_view name, Seq seq, std::optional<std
     if (moves || now.micros - entry->shown.active.micros >= kActiveMicros) soil(*entry);
     // What moves nothing leaves the result of what did.
     advance(entry->shown, moves ? seq : Seq{}, now, result);
-    advance(entry->latest, moves ? seq : Seq{}, now, result);
+    // It is of the life before: what begins anew behind it does not stand where it says.
+    if (entry->restarts == 0) advance(entry->latest, moves ? seq : Seq{}, now, result);
     return entry->shown.position;
 }
 
@@ -374,6 +398,7 @@ void ConsumerTable::clear() {
     dirty_bytes_ = 0;
     entries_.clear();
     shown_ = 0;
+    bytes_ = 0;
 }
 
 Status ConsumerTable::replay_definition(std::string_view name, std::string_view value) {
@@ -383,7 +408,7 @@ Status ConsumerTable::replay_definition(std::string_view name, std::string_view 
         return {};
     }
     ConsumerEntry& entry = obtain(name);
-    entry.definition = value;
+    define(entry, std::string(value));
     entry.shown = first_state(*definition);
     entry.latest = entry.shown;
     entry.recorded = entry.shown.position;

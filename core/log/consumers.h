@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "klog/consumer.h"
+#include "klog/types.h"
 
 namespace klog {
 
@@ -39,8 +40,9 @@ struct ConsumerEntry {
     std::unique_ptr<std::string> shown_definition;  // where an unfinished group changed it
     ConsumerState latest;                           // unfinished groups included
     ConsumerState shown;
-    std::uint32_t pending = 0;  // changes in unfinished groups
-    bool exists = false;        // unfinished groups included
+    std::uint32_t pending = 0;   // changes in unfinished groups
+    std::uint32_t restarts = 0;  // those of them behind which a position begins anew
+    bool exists = false;         // unfinished groups included
     bool exists_shown = false;
     bool dirty = false;  // `shown` holds more than the log, and is to be gathered
     Seq recorded;        // the position in the log, at least
@@ -103,6 +105,10 @@ public:
     // A gathered record holds about so much at most.
     static constexpr std::size_t kRecordBytesMax = 256 * 1024;
 
+    // bytes_max: what all consumers may take in memory; past it no more are made.
+    explicit ConsumerTable(std::size_t bytes_max = Limits::kConsumersBytesMax)
+        : bytes_max_(bytes_max) {}
+
     // What is to be written for a step. True: step.value, under topic_of(step), with that seq.
     // False: nothing; it holds already. Errors: as Consumers says.
     [[nodiscard]] Result<bool> judge(ConsumerStep& step, Seq seq, Seq head, Time now,
@@ -150,10 +156,14 @@ public:
 private:
     using Entries = std::map<std::string, ConsumerEntry, std::less<>>;
 
+    // What an entry takes beside its texts, about.
+    static constexpr std::size_t kEntryBytes = 256;
+
     [[nodiscard]] ConsumerEntry* entry_of(std::string_view name);
     [[nodiscard]] const ConsumerEntry* entry_of(std::string_view name) const;
     ConsumerEntry& obtain(std::string_view name);
     void erase(ConsumerEntry& entry);
+    void define(ConsumerEntry& entry, std::string definition);
     void show(ConsumerEntry& entry, bool exists);
     void soil(ConsumerEntry& entry);
     void clean(ConsumerEntry& entry);
@@ -169,6 +179,8 @@ private:
     std::unordered_set<ConsumerEntry*> dirty_;
     std::size_t dirty_bytes_ = 0;
     std::vector<ConsumerEntry*> doomed_;  // made by groups that were dropped
+    const std::size_t bytes_max_;
+    std::size_t bytes_ = 0;  // of all entries
 };
 
 }  // namespace klog

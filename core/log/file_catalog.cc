@@ -136,6 +136,11 @@ bool FileCatalog::missing() const {
                        [](const auto& file) { return file.second.closed && !file.second.indexed; });
 }
 
+bool FileCatalog::has(std::uint64_t wal_id) const {
+    MutexLock lock(mutex_);
+    return files_.find(wal_id) != files_.end();
+}
+
 Status FileCatalog::write_missing() {
     std::vector<std::uint64_t> wanted;
     {
@@ -160,7 +165,9 @@ Status FileCatalog::write_live() {
 Status FileCatalog::write_index(std::uint64_t wal_id) {
     KLOG_TRY(env_.create_dirs(dir_));
     // The topics are read again, the entities are known.
-    KLOG_TRY_ASSIGN(WalFileIndex scanned, scan(wal_id, false));
+    Result<WalFileIndex> read = scan(wal_id, false);
+    if (!read.ok() && !has(wal_id)) return {};  // sealed meanwhile
+    KLOG_TRY_ASSIGN(WalFileIndex scanned, std::move(read));
     {
         MutexLock lock(mutex_);
         const auto known = files_.find(wal_id);
@@ -177,7 +184,10 @@ Status FileCatalog::write_index(std::uint64_t wal_id) {
     load_index(wal_id, end, entry);
     MutexLock lock(mutex_);
     const auto known = files_.find(wal_id);
-    if (known == files_.end()) return {};
+    if (known == files_.end()) {  // sealed before its index was there to be removed
+        static_cast<void>(env_.remove(index_path(wal_id)));
+        return {};
+    }
     known->second.indexed = true;
     if (entry.logs == nullptr) return {};  // then memory goes on holding it
     known->second.logs = std::move(entry.logs);
@@ -268,8 +278,10 @@ std::optional<std::uint64_t> FileCatalog::count(std::uint64_t wal_id, LogId log,
                                                 const FilterSet& set) const {
     const auto index = load_wal_file_index(env_, index_path(wal_id), wal_id, end_of(wal_id));
     if (!index) return std::nullopt;
+    const WalLogIndex& of = (*index)[number_of(log)];
+    if (of.topics.empty() && of.first_seq != Seq{}) return std::nullopt;  // there were too many
     std::uint64_t records = 0;
-    for (const auto& [topic, count] : (*index)[number_of(log)].topics) {
+    for (const auto& [topic, count] : of.topics) {
         if (set.matches(topic)) records += count.records;
     }
     return records;

@@ -118,6 +118,8 @@ private:
         // To look entities up; null: not in the index, or it could not be opened.
         std::shared_ptr<const File> index_file;
     };
+    [[nodiscard]] bool has(std::uint64_t wal_id) const KLOG_EXCLUDES(mutex_);
+
     // Of one file, to be searched outside the mutex.
     struct Search {
         std::uint64_t wal_id = 0;

@@ -95,8 +95,13 @@ Status Flusher::flush_log(LogCore& log) {
         const Pipeline::DurablePoint point = pipeline_.durable_point();
         contents.wal_id = point.position.wal_id;
         contents.wal_offset = point.position.offset;
-        if (contents.covered_upto == contents.covered_after) return;
         Memtable& memtable = log.sequencer.memtable();
+        if (contents.covered_upto == contents.covered_after) {
+            // Nothing is new, but what was only looked at takes room as well: refused writes,
+            // guards.
+            if (memtable.bytes() >= memtable_bytes_max_) memtable.evict_clean();
+            return;
+        }
         memtable.heads.collect_dirty(contents.heads);
         memtable.ids.collect_dirty(contents.ids);
         memtable.sessions.collect_dirty(contents.sessions);

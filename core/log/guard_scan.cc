@@ -26,7 +26,10 @@ public:
     GuardScan(WriteBatch::Looked& looked, FrameSource source, const HashKey& key, Seq head)
         : source_(std::move(source)), key_(key), head_(head) {
         for (GuardLook& look : looked.guards) {
-            if (look.wants(head)) open_.push_back(Open{&look, {}});
+            if (!look.wants(head)) continue;
+            // What it saw of unfinished groups may have been taken back since.
+            look.seen = look.durable;
+            open_.push_back(Open{&look, {}});
         }
     }
 

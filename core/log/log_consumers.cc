@@ -35,6 +35,17 @@ Result<ConsumerDefinition> definition_of(const ConsumerOptions& options) {
     KLOG_TRY_ASSIGN(definition.filters, canonical(options.filters));
     KLOG_TRY_ASSIGN(definition.not_filters, canonical(options.not_filters));
     if (definition.filters.empty()) definition.filters.emplace_back(">");
+    std::size_t bytes = 0;
+    for (const auto* filters : {&definition.filters, &definition.not_filters}) {
+        for (const std::string& filter : *filters) bytes += filter.size();
+    }
+    if (bytes > Limits::kConsumerFiltersBytesMax) {
+        return Error{Code::bad_option,
+                     "the filters of a consumer have at most " +
+                         std::to_string(Limits::kConsumerFiltersBytesMax) +
+                         " bytes together, not " + std::to_string(bytes),
+                     "fewer filters, or shorter ones with a wildcard"};
+    }
     return definition;
 }
 

@@ -209,6 +209,11 @@ Result<ReadChunk> NewestReader::read(std::size_t bytes_max, std::size_t records_
         KLOG_TRY(mark_some());
     } else if (phase_ == Phase::show) {
         KLOG_TRY(show(chunk, bytes_max, std::max<std::size_t>(records_max, 1)));
+        if (!source_.keep_open()) {
+            frame_.reset();
+            decoder_.reset();
+            held_.reset();
+        }
     }
     chunk.read_to = read_to_;
     chunk.head = tail_.head();

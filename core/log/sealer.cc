@@ -40,7 +40,8 @@ std::vector<WalFileInfo> Sealer::chosen_files() const {
 }
 
 bool Sealer::seal_due() const {
-    // In this order: a file that is closed meanwhile is looked at by the next call.
+    // Who looks later has the last word, and a file that is closed meanwhile is for the next call.
+    MutexLock lock(due_mutex_);
     if (files_changed_.exchange(false)) seal_due_ = !chosen_files().empty();
     return seal_due_;
 }

@@ -109,7 +109,8 @@ private:
     std::atomic<bool> merge_due_{false};
     std::atomic<bool> merge_overdue_{false};
     mutable std::atomic<bool> files_changed_{true};
-    mutable std::atomic<bool> seal_due_{false};
+    mutable Mutex due_mutex_;
+    mutable bool seal_due_ KLOG_GUARDED_BY(due_mutex_) = false;
     Mutex mutex_;
     std::unique_ptr<SegmentMerge> merge_ KLOG_GUARDED_BY(mutex_);
     // An edit is durable that readers do not follow yet: a segment could not be opened.

@@ -29,12 +29,15 @@ std::optional<std::pair<std::size_t, std::size_t>> SegmentMerge::choose(
     while (from < segments.size()) {
         const std::size_t wanted = size_class(segments[from].entry.payload_bytes);
         std::uint64_t bytes = 0;
+        std::uint64_t topics = 0;
         std::size_t upto = from;
         while (upto < segments.size() && upto - from < kFanIn &&
                // Smaller ones between larger ones go along, or they would stay for good.
                size_class(segments[upto].entry.payload_bytes) <= wanted &&
-               bytes + segments[upto].entry.payload_bytes <= merged_bytes_max) {
+               bytes + segments[upto].entry.payload_bytes <= merged_bytes_max &&
+               topics + segments[upto].reader->topics() <= kTopicsMax) {
             bytes += segments[upto].entry.payload_bytes;
+            topics += segments[upto].reader->topics();
             ++upto;
         }
         if (upto - from == kFanIn) return std::pair(from, upto);

@@ -29,6 +29,10 @@ public:
     // A step reads about this much, unpacked.
     static constexpr std::uint64_t kStepBytes = 1U << 20U;
 
+    // What comes out names at most so many topics, counted once for each input: they are held in
+    // memory, about 100 bytes each, until all records are copied.
+    static constexpr std::uint64_t kTopicsMax = 1'000'000;
+
     // First and one behind the last of the segments that should be merged next; nullopt: none.
     // merged_bytes_max: unpacked, of what comes out.
     [[nodiscard]] static std::optional<std::pair<std::size_t, std::size_t>> choose(

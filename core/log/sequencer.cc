@@ -42,7 +42,9 @@ void Sequencer::judge(WriteBatch& batch, Group& group, Time now) {
               nullptr};
     stop_watching(call);
     if (batch.atomic) return judge_atomic(call);
-    if (call.stream != nullptr && !call.stream->session.empty()) {
+    // A batch that is refused may have been looked up in vain: what it found of its session is no
+    // state to go on from.
+    if (call.stream != nullptr && !call.stream->session.empty() && !batch.prepared->error) {
         const auto& known = batch.prepared->known_session;
         call.session =
             &memtable_.sessions.obtain(batch.prepared->session, known ? *known : SessionEntry{});

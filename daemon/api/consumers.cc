@@ -1,6 +1,7 @@
 // Consumers: made, found, listed, acknowledged, reset.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <unordered_map>
@@ -243,7 +244,10 @@ Result<Seq> ack(const Context& context, const ExchangePtr& exchange, const std::
         return Error{Code::bad_record, "'seq' is missing: up to which record all is done",
                      R"({"seq":1042})"};
     }
-    const std::string_view result = members.raw("result").value_or("");
+    // Where a listing shows it, it stands in one line: white space of JSON is of no meaning.
+    std::string result(members.raw("result").value_or(""));
+    std::replace_if(
+        result.begin(), result.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     return context.log.consumers().ack(name_of(exchange), Seq{*seq}, lease, result);
 }
 

@@ -19,8 +19,8 @@ public:
 
     // What the head of the answer says besides.
     [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> headers() const = 0;
-    // The answer has begun. stop may be called from any thread, at any time: the answer then ends
-    // with that error, if it has not ended already.
+    // The answer has begun. stop may be called from any thread, at any time, from within begun()
+    // and looked() too: the answer then ends with that error, if it has not ended already.
     virtual void begun(std::function<void(Error)> stop) = 0;
     // All that matches up to read_to was handed to the connection, and nothing behind `sent`.
     virtual void looked(Seq sent, Seq read_to) = 0;

@@ -178,7 +178,7 @@ private:
         if (cut || step.end) writer_->end(step.text, cut);
         if (!step.text.empty()) exchange_->write(std::move(step.text));
         sent_ = std::max(sent_, step.sent);
-        if (request_.observer) request_.observer->looked(sent_, read_to_);
+        if (!tell([this](ReadObserver& observer) { observer.looked(sent_, read_to_); })) return;
         if (cut || step.end) return end();
         if (request_.options.follow && caught_up) return wait();
         go_on();
@@ -206,7 +206,7 @@ private:
         return std::max(reader_->begin_after(), reader_->end_at());
     }
 
-    // True where the head is the whole answer.
+    // True where the answer is over: the head was all of it, or the observer ended it.
     bool begin() {
         begun_ = true;
         std::vector<std::pair<std::string, std::string>> headers;
@@ -228,8 +228,28 @@ private:
         }
         exchange_->start_stream(200, std::move(type), std::move(headers));
         next_heartbeat(first_heartbeat());
-        if (request_.observer) request_.observer->begun(stopper());
+        return !tell([this](ReadObserver& observer) { observer.begun(stopper()); });
+    }
+
+    // False where the observer ended the answer from within the call: it ends once that returned.
+    template <class Call>
+    bool tell(Call&& call) {
+        if (!request_.observer) return true;
+        telling_ = true;
+        call(*request_.observer);
+        telling_ = false;
+        if (!stopped_) return true;
+        fail(*stopped_);
         return false;
+    }
+
+    void stop(const Error& error) {
+        if (exchange_ == nullptr) return;
+        if (telling_) {
+            stopped_ = error;
+        } else {
+            fail(error);
+        }
     }
 
     // Ends the answer with an error, from any thread.
@@ -238,8 +258,7 @@ private:
             const auto alive = exchange.lock();
             if (alive == nullptr) return;
             alive->post([weak, error = std::move(error)] {
-                const auto self = weak.lock();
-                if (self != nullptr && self->exchange_ != nullptr) self->fail(error);
+                if (const auto self = weak.lock()) self->stop(error);
             });
         };
     }
@@ -355,8 +374,10 @@ private:
     bool begun_ = false;     // the head was sent
     bool stepping_ = false;  // a step is being made, perhaps on another thread
     bool waiting_ = false;
-    bool arming_ = false;         // within on_ready, which may call back at once
-    bool woken_at_once_ = false;  // it did
+    bool arming_ = false;           // within on_ready, which may call back at once
+    bool woken_at_once_ = false;    // it did
+    bool telling_ = false;          // within a call to the observer, which may stop the answer
+    std::optional<Error> stopped_;  // it did
     bool heartbeat_due_ = false;
     bool told_caught_up_ = false;
 };

@@ -267,6 +267,7 @@ class Consumer(klogtest.Case):
                 ("PUT", one + "2", {"filter": ["a//b"]}, 400, "bad_filter"),
                 ("PUT", one + "2", {"filter": [1]}, 400, "bad_record"),
                 ("PUT", one + "2", {"filters": []}, 400, "bad_record"),
+                ("PUT", one + "2", {"filter": [f"{n:0>500}/x" for n in range(40)]}, 400, "bad_option"),
                 ("PUT", one + "2", {"from": "yesterday"}, 400, "bad_option"),
                 ("PUT", one + "2", {"from": 99999}, 409, "ack_ahead"),
                 ("PUT", "/v1/consumers/a%2Fb", {}, 400, "bad_option"),
@@ -280,6 +281,18 @@ class Consumer(klogtest.Case):
             self.assertEqual((answer[0], answer[1]["code"]), (status, code), (method, target, body))
         answer = self.call("POST", one + "/ack", {"seq": 1}, {"Klog-Lease": "x"})
         self.assertEqual((answer[0], answer[1]["code"]), (400, "bad_option"))
+
+    def test_a_result_of_several_lines_is_shown_in_one(self):
+        self.call("PUT", "/v1/consumers/h", {"from": "start"})
+        connection = UnixConnection(self.daemon.socket)
+        self.addCleanup(connection.close)
+        connection.request("POST", "/v1/consumers/h/ack", b'{"seq":1,"result":{"a":\r\n1,\n"b":"\\n"}}')
+        self.assertEqual(connection.getresponse().status, 200)
+        connection = UnixConnection(self.daemon.socket)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/v1/consumers")
+        rows = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        self.assertEqual([row["result"] for row in rows], [{"a": 1, "b": "\n"}])
 
     def test_a_reader_that_does_not_read_holds_nobody(self):
         connection = UnixConnection(self.daemon.socket)

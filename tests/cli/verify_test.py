@@ -167,7 +167,7 @@ class VerifyTest(unittest.TestCase):
         run = self.last(".run", "index", "1")
         listing = self.last(".idx", "index", "wal")
         size = os.path.getsize(self.path(run))
-        places = [(run, 30, 0), (run, 4096 + 50, 4096), (run, size - 1, None), (listing, 8, 0),
+        places = [(run, 30, 0), (run, 4096 + 3, 4096), (run, size - 1, None), (listing, 8, 0),
                   (listing, 100, 80),
                   (listing, os.path.getsize(self.path(listing)) - 1, None), ("wal/clean", 40, 0)]
         for name, offset, named in places:
@@ -176,7 +176,7 @@ class VerifyTest(unittest.TestCase):
                 self.assert_damage(name, named, "no record is lost")
                 mend()
         # The hint of an index holds: without the file, the next start makes it anew.
-        walfile.flip(self.path(run), 4096 + 50)
+        walfile.flip(self.path(run), 4096 + 3)
         os.unlink(self.path(run))
         daemon = self.daemon()
         self.assertEqual(daemon.head(), RECORDS)

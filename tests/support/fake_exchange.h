@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,7 +16,8 @@
 
 namespace klog::test {
 
-// The strand is the thread that calls run(). Work of run_blocking runs there too.
+// The strand is the thread that calls run(): what is posted from there is done at once, as the
+// server does. Work of run_blocking runs there too, later.
 class FakeExchange final : public http::Exchange {
 public:
     http::Request request_;
@@ -81,7 +83,9 @@ public:
             std::function<void()> work;
             {
                 const MutexLock lock(mutex_);
+                strand_ = {};
                 if (work_.empty()) return;
+                strand_ = std::this_thread::get_id();
                 work = std::move(work_.front());
                 work_.pop_front();
             }
@@ -158,13 +162,16 @@ public:
     [[nodiscard]] bool closed() const override { return closed_; }
     void on_drain(std::function<void()> callback) override { on_drain_ = std::move(callback); }
     void post(std::function<void()> work) override {
-        const MutexLock lock(mutex_);
-        work_.push_back(std::move(work));
+        if (on_strand()) {
+            work();
+        } else {
+            enqueue(std::move(work));
+        }
     }
     void post_late(std::function<void()> work) override { post(std::move(work)); }
     void run_blocking(std::uint64_t /*order*/, std::function<void()> work,
                       std::function<void()> then) override {
-        post([work = std::move(work), then = std::move(then)] {
+        enqueue([work = std::move(work), then = std::move(then)] {
             work();
             then();
         });
@@ -197,11 +204,19 @@ private:
         }
         return out;
     }
+    void enqueue(std::function<void()> work) {
+        const MutexLock lock(mutex_);
+        work_.push_back(std::move(work));
+    }
+    bool on_strand() {
+        const MutexLock lock(mutex_);
+        return strand_ == std::this_thread::get_id();
+    }
     void serve_read() {
         if (!reader_ || body_.empty()) return;
         auto chunk = std::make_shared<Result<http::BodyChunk>>(std::move(body_.front()));
         body_.pop_front();
-        post([reader = std::exchange(reader_, nullptr), chunk] { reader(std::move(*chunk)); });
+        enqueue([reader = std::exchange(reader_, nullptr), chunk] { reader(std::move(*chunk)); });
     }
     void check_unsent() {
         for (std::size_t i = 0; i < below_.size();) {
@@ -209,7 +224,7 @@ private:
                 ++i;
                 continue;
             }
-            post(std::move(below_[i].second));
+            enqueue(std::move(below_[i].second));
             below_.erase(below_.begin() + static_cast<std::ptrdiff_t>(i));
         }
     }
@@ -218,6 +233,7 @@ private:
     std::vector<std::pair<std::size_t, std::function<void()>>> below_;
     std::size_t unsent_ = 0;
     Mutex mutex_;
+    std::thread::id strand_ KLOG_GUARDED_BY(mutex_);  // that of run(), while it runs
     std::deque<std::function<void()>> work_ KLOG_GUARDED_BY(mutex_);
 };
 

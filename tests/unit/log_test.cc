@@ -479,3 +479,20 @@ TEST_CASE("log: a wake may take the next one, also while records are there alrea
     write_one(f.log(), {"a/1", "k"});
     CHECK(wakes == 3);
 }
+
+TEST_CASE("log: entities that are only looked at do not fill memory until writers wait for good") {
+    Fixture f;
+    REQUIRE(write_one(f.log(), {"a/x", "k", "1"}).outcome == Outcome::written);
+    for (int round = 0; round < 40; ++round) {
+        std::vector<Put> puts;
+        for (int i = 0; i < 500; ++i) {
+            const std::string key = std::to_string(round) + "-" + std::to_string(i);
+            puts.push_back({"a/x", key, "1", "", expect_version(7)});
+        }
+        for (const WriteResult& result : write(f.log(), puts)) {
+            REQUIRE(result.outcome == Outcome::refused);
+            REQUIRE(result.error->code == Code::version_conflict);
+        }
+    }
+    CHECK(write_one(f.log(), {"a/x", "k", "2", "", expect_version(1)}).outcome == Outcome::written);
+}

@@ -369,4 +369,27 @@ TEST_CASE("wal_file_index: what may match is told by the topics") {
     CHECK_FALSE(index.may_match(filters({">"})));  // which klog's own topics do not match
 }
 
+TEST_CASE("wal_file_index: too many topics are not named, and anything may match") {
+    for (const std::size_t more : {0U, 1U}) {
+        SimEnv env(1);
+        REQUIRE(env.create_dirs("/wal").ok());
+        WalFileIndex index;
+        const std::size_t topics = WalFileIndex::kTopicsMax + more;
+        index.add_frame(LogId::default_log, Seq{1}, static_cast<std::uint32_t>(topics), Time{1},
+                        Time{1}, 4096, {});
+        for (std::size_t i = 0; i < topics; ++i) {
+            index.add_topic(LogId::default_log, "t/" + std::to_string(i), Seq{i + 1});
+        }
+        index.add_topic(LogId::default_log, "t/1", Seq{topics});
+        REQUIRE(index.write(env, kPath, kWalId, kEnd).ok());
+        const auto loaded = load_wal_file_index(env, kPath, kWalId, kEnd);
+        REQUIRE(loaded);
+        const WalLogIndex& log = loaded->at(static_cast<std::size_t>(LogId::default_log));
+        CHECK(log.topics.size() == (more == 0 ? topics : 0));
+        CHECK(log.last_seq == Seq{topics});
+        CHECK(log.may_match(filters({"other/>"})) == (more != 0));
+        CHECK(log.may_match(filters({"t/7"})));
+    }
+}
+
 }  // namespace klog

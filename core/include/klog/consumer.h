@@ -26,6 +26,7 @@ namespace klog {
 struct ConsumerOptions {
     std::vector<std::string> filters = {">"};  // a union; 1 to 64
     std::vector<std::string> not_filters;      // taken out again; at most 64
+    // All filters together: at most Limits::kConsumerFiltersBytesMax.
     Seq start_after;                           // its first position; at most the newest durable seq
 };
 
@@ -61,7 +62,8 @@ public:
     };
     // Makes a consumer, or finds the one of that name. Durable. Errors: bad_option, bad_filter
     // (also one that begins with "$": acknowledgements are such records); consumer_differs where it
-    // has other filters; ack_ahead for a start behind the newest record.
+    // has other filters; ack_ahead for a start behind the newest record; too_many where all
+    // consumers take Limits::kConsumersBytesMax already.
     virtual Result<Put> put(std::string_view name, const ConsumerOptions& options) = 0;
 
     [[nodiscard]] virtual Result<ConsumerInfo> find(std::string_view name) const = 0;

@@ -71,6 +71,10 @@ struct Limits {
     static constexpr std::size_t kConsumerNameBytesMax = 128;
     // What a consumer says of a record that it has processed.
     static constexpr std::size_t kAckResultBytesMax = 128;
+    // Filters of one consumer together, and what all consumers of a log may take in memory: about
+    // 256 bytes each beside their names and filters.
+    static constexpr std::size_t kConsumerFiltersBytesMax = 16 * 1024;
+    static constexpr std::size_t kConsumersBytesMax = 256U << 20U;
 };
 
 // What the entity must be for a write to succeed.
