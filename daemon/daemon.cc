@@ -86,6 +86,7 @@ public:
         raise_descriptor_limit();
         env_ = make_posix_env({.sync = !options_.ephemeral});
         KLOG_TRY(find_data_dir());
+        KLOG_TRY(check_addresses());
         KLOG_TRY(open_store());
         const Status served = serve();
         if (!options_.read_only) remove_pid(data_dir_);
@@ -111,6 +112,19 @@ private:
         KLOG_TRY_ASSIGN(data_dir_, absolute_path(options_.data_dir));
         if (options_.read_only) return {};
         return check_socket_path(own_socket(), "choose a shorter --data-dir");
+    }
+
+    // Before anything is made or opened.
+    [[nodiscard]] Status check_addresses() const {
+        if (!options_.socket.empty()) {
+            KLOG_TRY_ASSIGN(const std::string path, absolute_path(options_.socket));
+            KLOG_TRY(check_socket_path(path, "choose a shorter --socket"));
+            KLOG_TRY(check_outside(path));
+        }
+        for (const std::string& address : options_.listen) {
+            KLOG_TRY(http::Server::check_tcp(address));
+        }
+        return {};
     }
 
     [[nodiscard]] std::string own_socket() const { return data_dir_ + "/klog.sock"; }
@@ -219,8 +233,6 @@ private:
         if (!options_.read_only) KLOG_TRY(sockets.require(own_socket()));
         if (!options_.socket.empty()) {
             KLOG_TRY_ASSIGN(const std::string path, absolute_path(options_.socket));
-            KLOG_TRY(check_socket_path(path, "choose a shorter --socket"));
-            KLOG_TRY(check_outside(path));
             KLOG_TRY(sockets.require(path));
         } else if (!options_.runtime_socket.empty()) {
             KLOG_TRY(check_outside(options_.runtime_socket));

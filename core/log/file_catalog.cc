@@ -107,7 +107,9 @@ Status FileCatalog::open(std::vector<std::string>& notices, std::vector<WalDamag
         if (!entry.indexed) {
             KLOG_TRY_ASSIGN(entry.growing,
                             damages == nullptr ? scan(wal_id, true) : scan_sound(file, *damages));
-            if (file.closed) {
+            // Not where none was written: of what a killed process wrote last, or of a few records.
+            const auto there = env_.exists(index_path(wal_id));
+            if (file.closed && there.ok() && *there) {
                 notices.push_back("the index of WAL file " + std::to_string(wal_id) +
                                   " was made anew");
             }

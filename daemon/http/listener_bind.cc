@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "daemon/http/listener.h"
+#include "daemon/http/server.h"
 
 namespace klog::http {
 namespace {
@@ -149,6 +150,11 @@ Result<std::string> url_of(int fd) {
 }
 
 }  // namespace
+
+Status Server::check_tcp(const std::string& address) {
+    KLOG_TRY(tcp_address(address));
+    return {};
+}
 
 Result<ListeningSocket> bind_unix(const std::string& path) {
     if (path.empty() || path.size() > kPathBytesMax || path.find('\0') != std::string::npos) {

@@ -155,7 +155,7 @@ Failure check_browser(const Known& known, const RequestRules& rules, RequestHead
         const auto& allowed = rules.allowed_origins;
         if (std::find(allowed.begin(), allowed.end(), *known.origin) == allowed.end()) {
             return fail(403, Code::not_allowed, "this Origin is not allowed to use klog",
-                        "the daemon's setting allowed_origins names those that are");
+                        "klog daemon --allow-origin ORIGIN (in its file: allow_origin) allows one");
         }
         head.origin = *known.origin;
     } else if (known.fetch_site && equals_ignoring_case(*known.fetch_site, "cross-site")) {

@@ -62,6 +62,8 @@ public:
     // (nobody accepts) is removed; a living one is Code::locked. Errors: config (path too long,
     // says how long it may be), io.
     virtual Status listen_unix(const std::string& path) = 0;
+    // What listen_tcp takes. Errors: config; nothing is bound.
+    [[nodiscard]] static Status check_tcp(const std::string& address);
     // "127.0.0.1:PORT", "[::1]:PORT" or "localhost:PORT"; port 0 takes a free one. Returns the URL
     // with the port that was taken. Requests must carry a Host that names a loopback address or
     // "localhost".

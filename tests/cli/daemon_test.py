@@ -286,9 +286,19 @@ class DaemonTest(unittest.TestCase):
         self.assertLessEqual(ticks() - before_ticks, 5)
         self.assertLessEqual(wakes() - before_wakes, 100)
 
+    def test_an_address_that_cannot_be_is_told_before_anything_is_made(self):
+        for options in (["--listen", "10.0.0.1:1"], ["--listen", "nowhere"],
+                        ["--socket", self.place.path("s" * 120)]):
+            done = self.place.klog("daemon", "--data-dir", self.data, *options)
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertFalse(os.path.exists(self.data), options)
+
     def test_what_a_start_needs_is_gone_when_it_fails(self):
-        done = self.place.klog("daemon", "--data-dir", self.data, "--listen", "10.0.0.1:1")
-        self.assertEqual(done.returncode, 78)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = self.place.klog("daemon", "--data-dir", self.data, "--listen",
+                                   f"127.0.0.1:{taken.getsockname()[1]}")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("in use", done.stderr)
         self.assertFalse(os.path.exists(self.own))
         daemon = self.daemon()
         self.assertNotIn("unclean", daemon.log(), "a start that failed stopped in order")

@@ -496,3 +496,64 @@ TEST_CASE("log: entities that are only looked at do not fill memory until writer
     }
     CHECK(write_one(f.log(), {"a/x", "k", "2", "", expect_version(1)}).outcome == Outcome::written);
 }
+
+TEST_CASE("log: where an index knows more than the log, records are missing, and none is begun") {
+    enum class Knows { run, marker, both };
+    for (const Knows knows : {Knows::run, Knows::marker, Knows::both}) {
+        CAPTURE(static_cast<int>(knows));
+        Fixture f;
+        for (int i = 0; i < 60; ++i) {
+            write(f.log(),
+                  std::vector<Put>(20, {"a/x", "k" + std::to_string(i), std::string(200, 'v')}));
+        }
+        REQUIRE(f.store->maintain().ok());
+        REQUIRE(f.store->close().ok());
+        f.store.reset();
+        std::string newest;
+        std::vector<std::string> indexes;
+        for (const std::string& path : f.env.files()) {
+            if (path.ends_with(".wal")) newest = std::max(newest, path);
+            if (path.ends_with(".run")) indexes.push_back(path);
+        }
+        REQUIRE_FALSE(indexes.empty());
+        REQUIRE(f.env.remove(newest).ok());
+        if (knows == Knows::run) REQUIRE(f.env.remove("/data/wal/clean").ok());
+        if (knows == Knows::marker) {
+            for (const std::string& path : indexes) REQUIRE(f.env.remove(path).ok());
+        }
+        const auto files = f.env.files();
+        const auto opened = Store::open(f.env, f.options);
+        REQUIRE_FALSE(opened.ok());
+        CHECK(opened.error().code == Code::corrupt);
+        CHECK(opened.error().message.find("missing") != std::string::npos);
+        CHECK_FALSE(opened.error().hint.empty());
+        CHECK(f.env.files() == files);  // nothing was begun beside what is left
+    }
+}
+
+TEST_CASE("log: a session is known for its time, in memory and in a run, and no longer") {
+    constexpr std::uint64_t kSeconds = 10;
+    bool in_run = false;
+    SUBCASE("in memory") {}
+    SUBCASE("in a run") { in_run = true; }
+    SimStore f(7, [](StoreOptions& more) {
+        more.memtable_bytes_max = 64 * 1024;
+        more.session_seconds = kSeconds;
+    });
+    const auto line = [&] {
+        auto stream = std::make_shared<WriteStream>();
+        stream->session.bytes.fill(9);
+        return write(f.log(), {{"a/x", "k", "1", "", {}, Kind::plain, 1}}, stream)[0].outcome;
+    };
+    CHECK(line() == Outcome::written);
+    if (in_run) {
+        REQUIRE(f.store->close().ok());
+        f.open();
+        REQUIRE(f.log().stats().runs > 0);
+    }
+    f.env.advance(kSeconds * 1'000'000 - 500'000);
+    CHECK(line() == Outcome::duplicate);
+    f.env.advance(1'000'000);
+    CHECK(line() == Outcome::written);
+    CHECK(line() == Outcome::duplicate);  // for its time again
+}
