@@ -422,6 +422,27 @@ Status RunSet::merge(Time session_before) {
     return {};
 }
 
+std::uint64_t RunSet::newest_wal_id(Env& env, const std::string& dir,
+                                    const std::array<std::uint8_t, 16>& store_uuid) {
+    const auto names = env.list_dir(dir);
+    if (!names.ok()) return 0;
+    std::uint64_t newest = 0;
+    for (const std::string& name : *names) {
+        if (run_number_of(name) == 0) continue;
+        const std::string path = dir + "/" + name;
+        const auto file = env.open(path, OpenMode::read);
+        if (!file.ok()) continue;
+        std::string bytes(kRunHeaderBytes, '\0');
+        const auto got = (*file)->read_at(0, bytes);
+        if (!got.ok() || *got != bytes.size()) continue;
+        const auto header = decode_run_header(bytes, path);
+        if (header.ok() && header->store_uuid == store_uuid) {
+            newest = std::max(newest, header->wal_id);
+        }
+    }
+    return newest;
+}
+
 Result<std::unique_ptr<RunSet>> RunSet::open(Env& env, const std::string& dir,
                                              const std::array<std::uint8_t, 16>& store_uuid,
                                              std::vector<std::string>& notices) {

@@ -91,6 +91,11 @@ public:
         Env& env, const std::string& dir, const std::array<std::uint8_t, 16>& store_uuid,
         std::vector<std::string>& notices);
 
+    // The newest WAL file that a run of this store in dir knows; 0: none does. Reads headers only,
+    // and passes over what cannot be read.
+    [[nodiscard]] static std::uint64_t newest_wal_id(
+        Env& env, const std::string& dir, const std::array<std::uint8_t, 16>& store_uuid);
+
     [[nodiscard]] virtual RunWatermark watermark() const = 0;
     // Changes with every add and merge. A lookup's answer holds as long as this does.
     [[nodiscard]] virtual std::uint64_t generation() const = 0;

@@ -48,6 +48,18 @@ private:
     std::binary_semaphore& turn_;
 };
 
+std::string index_dir_of(const std::string& dir, LogId log) {
+    return dir + "/index/" + std::to_string(static_cast<std::uint32_t>(log));
+}
+
+Error file_lost(const std::string& dir, std::uint64_t known, std::uint64_t newest) {
+    return Error{Code::corrupt,
+                 "a run in " + dir + " knows WAL file " + std::to_string(known) +
+                     ", but the newest one is " + std::to_string(newest) +
+                     ": records that were acknowledged are missing from wal/",
+                 "put the missing WAL files back, or restore the data directory from a copy"};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(Env& env, const StoreOptions& options) {
@@ -77,6 +89,16 @@ Result<std::unique_ptr<Store>> StoreImpl::open_set(Env& env, const StoreOptions&
     wal.first_file_bytes = options.wal_first_file_bytes;
     wal.file_bytes = options.wal_file_bytes;
     wal.writer = "klog " + options.writer_version;
+    // Before the tail of what is taken for the newest file is copied: if the newest one is missing
+    // and comes back, it has to fit.
+    wal.check = [&](const StoreUuid& store, std::uint64_t newest) -> Status {
+        for (const LogId log : {LogId::system, LogId::default_log}) {
+            const std::string dir = index_dir_of(options.dir, log);
+            const std::uint64_t known = RunSet::newest_wal_id(env, dir, store);
+            if (known > newest) return file_lost(dir, known, newest);
+        }
+        return {};
+    };
     KLOG_TRY_ASSIGN(Wal::Opened opened, Wal::open(env, wal, *set->state()));
     auto store = std::make_unique<StoreImpl>(env, options, std::move(lock), std::move(set),
                                              std::move(segments), std::move(opened));
@@ -126,9 +148,7 @@ StoreImpl::StoreImpl(Env& env, const StoreOptions& options, std::unique_ptr<File
 
 StoreImpl::~StoreImpl() = default;
 
-std::string StoreImpl::index_dir(LogId log) const {
-    return options_.dir + "/index/" + std::to_string(static_cast<std::uint32_t>(log));
-}
+std::string StoreImpl::index_dir(LogId log) const { return index_dir_of(options_.dir, log); }
 
 void StoreImpl::hold_back_unsealed() {
     pipeline_->hold_back(Pipeline::Lagging::sealer,

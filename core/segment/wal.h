@@ -41,6 +41,9 @@ struct WalOptions {
     // Nothing is written; what is missing or damaged is left out. Commits are refused as absent
     // with not_allowed.
     bool read_only = false;
+    // Asked before anything is written, if there is a log: with its uuid and its newest file. An
+    // error is the end of open(). Null: not asked.
+    std::function<Status(const StoreUuid&, std::uint64_t)> check;
 };
 
 // What a read-only open left out: a file that cannot be read, from where on, or at all.

@@ -36,6 +36,10 @@ Result<Wal::Opened> Wal::open(Env& env, const WalOptions& options, const Segment
 }
 
 Result<Wal::Opened> WalImpl::open_judged(WalJudgement judgement, std::unique_ptr<WalImpl> self) {
+    if (options_.check && !judgement.files.empty()) {
+        const WalFileHeader& newest = judgement.files.back().info.header;
+        KLOG_TRY(options_.check(newest.store_uuid, newest.wal_id));
+    }
     KLOG_TRY(spares_.load(judgement.spares));
     remove_void_files(judgement);  // first: the room may be needed
     Opened opened;
