@@ -145,6 +145,7 @@ Result<int> Tail::read_on() {
         }
         if (end && *end == End::done && begin_waiting()) continue;
         if (end && *end != End::lost) return 0;
+        lost_ = true;
         if (tells() && !lost_told_) {
             notice("the connection is lost; going on behind seq " + std::to_string(cursor_));
             lost_told_ = true;
@@ -259,6 +260,9 @@ Result<Tail::End> Tail::read_once() {
     backoff_ = std::chrono::milliseconds(0);
     if (lost_told_) notice("connected again");
     lost_told_ = false;
+    // What answers now may hold another log, whose records up to the cursor are never shown.
+    if (lost_ && waits()) advise_ahead(context_, cursor_, true);
+    lost_ = false;
     if (!waits() && !read_to_) read_to_ = parse_digits(head->header("klog-read-to").value_or(""));
     framed_ = head->content_type == kBatchMediaType;
     frames_.emplace();

@@ -86,6 +86,9 @@ Status check_consumer_options(const TailOptions& options);
 // Advice on stderr, before anything is read. Never fails a tail.
 void advise(const Context& context, const TailOptions& options, const Start& start, bool follow);
 
+// A notice where the log ends before the cursor. Never fails a tail.
+void advise_ahead(const Context& context, std::uint64_t cursor, bool follow);
+
 class Tail {
 public:
     Tail(Context& context, const TailOptions& options);
@@ -156,6 +159,7 @@ private:
     std::chrono::steady_clock::time_point contact_;
     std::chrono::milliseconds backoff_{0};
     bool lost_told_ = false;
+    bool lost_ = false;     // a connection broke, and no other one has stood since
     bool reached_ = false;  // a daemon was there once
 
     std::mutex mutex_;
