@@ -159,8 +159,8 @@ private:
     std::chrono::steady_clock::time_point contact_;
     std::chrono::milliseconds backoff_{0};
     bool lost_told_ = false;
-    bool lost_ = false;     // a connection broke, and no other one has stood since
-    bool reached_ = false;  // a daemon was there once
+    bool reached_ = false;     // a daemon was there once
+    bool look_ahead_ = false;  // an answer came, and the next may be that of another log
 
     std::mutex mutex_;
     std::shared_ptr<http::Client> client_;  // guarded by mutex_
