@@ -36,6 +36,10 @@ public:
     // The next block to send; null if all are sent. sent() moves on.
     [[nodiscard]] const Block* next() const;
     void sent() { ++next_; }
+    // The last line that was sent on this connection, as long as its block is here; else 0.
+    [[nodiscard]] std::uint64_t sent_to() const {
+        return next_ == 0 ? 0 : blocks_[next_ - 1].last_line();
+    }
     // Begins again with the line behind `answered`: nothing counts as sent.
     void rewind(std::uint64_t answered);
 

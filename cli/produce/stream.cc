@@ -118,6 +118,7 @@ private:
         open_ = false;
         end_sent_ = false;
         put_off_ = tally.put_off;
+        settle(state);
         if (state == AckReader::State::silent) return give_up(tally);
         if (state == AckReader::State::refused) {
             const auto [status, body] = acks_.refusal();
@@ -138,6 +139,19 @@ private:
             put_off_.reset();
         }
         return std::nullopt;
+    }
+
+    // What was sent without an answer may be written or not, unless the daemon took nothing, or
+    // said of the line where it stopped that it is not written: then nothing behind it is either.
+    void settle(AckReader::State state) {
+        const bool says = put_off_ && put_off_->problem.code != code_name(Code::outcome_unknown);
+        if (state == AckReader::State::refused) return;
+        if (state == AckReader::State::finished && says) return;
+        unsettled_to_ = std::max(unsettled_to_, sent_to());
+    }
+
+    [[nodiscard]] std::uint64_t sent_to() const {
+        return std::min(window_.sent_to(), input_.last_line_with_text());
     }
 
     std::optional<int> connect_again(const Tally& tally) {
@@ -180,8 +194,10 @@ private:
     int give_up(const Tally& tally) {
         const std::uint64_t next = tally.answered + 1;
         const std::string line = "line " + std::to_string(next) + ": ";
-        const std::string hint =
-            "everything before line " + std::to_string(next) + " is written: go on from there";
+        const std::string hint = unsettled_to_ >= next
+                                     ? told_unsettled(tally)
+                                     : "everything before line " + std::to_string(next) +
+                                           " is written: go on from there";
         const std::string_view unknown = code_name(Code::outcome_unknown);
         const std::string_view stopping = code_name(Code::stopping);
         if (put_off_ && put_off_->problem.code != unknown && put_off_->problem.code != stopping) {
@@ -193,6 +209,18 @@ private:
                      std::to_string(wait_.count() / static_cast<std::int64_t>(kThousand)) + " s",
                  hint);
         return code_info(Code::outcome_unknown).exit_code;
+    }
+
+    // Another run is another session, to which the daemon does not know what this one has sent.
+    [[nodiscard]] std::string told_unsettled(const Tally& tally) const {
+        const std::string next = "line " + std::to_string(tally.answered + 1);
+        const std::string text = "every line before " + next + " is done, and " + next +
+                                 " and what follows may be written too: ";
+        if (!options_.id_from.empty()) return text + "go on from there, repeats are known by id";
+        const std::string where =
+            tally.last_seq == 0 ? "--last 10" : "--after " + std::to_string(tally.last_seq);
+        return text + "klog tail " + where +
+               " --no-follow shows what is there; with --id-from repeats are known";
     }
 
     [[nodiscard]] bool has_to_send() const {
@@ -248,9 +276,12 @@ private:
 
     int interrupted() {
         const Tally tally = acks_.tally();
+        const bool unknown = std::max(unsettled_to_, sent_to()) > tally.answered;
         if (!context_.quiet) {
-            notice("interrupted; every line before line " + std::to_string(tally.answered + 1) +
-                   " is written");
+            notice("interrupted; " +
+                   (unknown ? told_unsettled(tally)
+                            : "every line before line " + std::to_string(tally.answered + 1) +
+                                  " is written"));
         }
         return kExitSignalBase + signals_.signal();
     }
@@ -278,7 +309,8 @@ private:
     }
 
     void show_progress(const Tally& tally) {
-        if (context_.quiet || !is_terminal(STDERR_FILENO)) return;
+        // Where somebody types, it would be written over what stands there.
+        if (context_.quiet || is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) return;
         const auto now = Clock::now();
         if (now - shown_ < kProgressEvery) return;
         shown_ = now;
@@ -302,6 +334,8 @@ private:
     std::unique_ptr<http::Client> client_;
     bool open_ = false;      // a request is under way on client_
     bool end_sent_ = false;  // its body is complete
+    // Lines up to this one were sent; of those without an answer nobody says what became of them.
+    std::uint64_t unsettled_to_ = 0;
     std::optional<Clock::time_point> trouble_since_;
     std::optional<LineProblem> put_off_;
     std::chrono::milliseconds backoff_{0};

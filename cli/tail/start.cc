@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli/advice.h"
+#include "cli/human.h"
 #include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/tail/tail.h"
@@ -56,7 +57,27 @@ Result<Start> probe(const Context& context, const TailOptions& options, std::str
     return start;
 }
 
+// How many records match up to this seq; nothing where the daemon does not say.
+std::optional<std::uint64_t> count_earlier(const Context& context, const TailOptions& options,
+                                           std::uint64_t until) {
+    Target target("/v1/count");
+    add_filters(target, options);
+    target.add("until", std::to_string(until));
+    const auto answer = ask(context, target);
+    if (!answer || !answer->good()) return std::nullopt;
+    return parse_digits(member(answer->body, "count").value_or(""));
+}
+
 void advise_earlier(const Context& context, const TailOptions& options, const Start& start) {
+    if (start.cursor == 0) return;
+    if (const auto count = count_earlier(context, options, start.cursor)) {
+        if (*count == 0) return;
+        notice(counted(*count, "earlier record") + (*count == 1
+                                                        ? " matches (--from start shows it)"
+                                                        : " match (--from start shows them)"));
+        return;
+    }
+    // Where counting takes too long, the heads still say whether there is something.
     std::vector<std::string> filters = options.filters;
     if (filters.empty()) filters.emplace_back();
     for (const std::string& filter : filters) {
@@ -151,6 +172,14 @@ Result<Start> find_start(const Context& context, const TailOptions& options, boo
     return start;
 }
 
+void advise_ahead(const Context& context, std::uint64_t cursor, bool follow) {
+    if (context.quiet) return;
+    const auto newest = ask_head(context, "");
+    if (!newest || *newest >= cursor) return;
+    notice("the cursor " + std::to_string(cursor) + " lies ahead of the head, which is " +
+           std::to_string(*newest) + (follow ? "; waiting" : "; there is nothing to show"));
+}
+
 void advise(const Context& context, const TailOptions& options, const Start& start, bool follow) {
     if (context.quiet) return;
     advise_quotes(options.filters);
@@ -161,11 +190,7 @@ void advise(const Context& context, const TailOptions& options, const Start& sta
         advise_earlier(context, options, start);
     }
     if (options.after.empty() && options.from.empty() && options.cursor_file.empty()) return;
-    const auto newest = ask_head(context, "");
-    if (newest && *newest < start.cursor) {
-        notice("the cursor " + std::to_string(start.cursor) + " lies ahead of the head, which is " +
-               std::to_string(*newest) + (follow ? "; waiting" : "; there is nothing to show"));
-    }
+    advise_ahead(context, start.cursor, follow);
 }
 
 }  // namespace klog::cli

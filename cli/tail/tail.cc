@@ -162,6 +162,7 @@ Result<int> Tail::read_on() {
 bool Tail::begin_waiting() {
     if (!newest_ || !follow_ || limit_reached()) return false;
     newest_ = false;
+    look_ahead_ = false;
     cursor_ = std::max(cursor_, read_to_.value_or(0));
     read_to_.reset();
     return true;
@@ -259,6 +260,9 @@ Result<Tail::End> Tail::read_once() {
     backoff_ = std::chrono::milliseconds(0);
     if (lost_told_) notice("connected again");
     lost_told_ = false;
+    // What answers now may hold another log, whose records up to the cursor are never shown.
+    if (look_ahead_ && waits()) advise_ahead(context_, cursor_, true);
+    look_ahead_ = true;
     if (!waits() && !read_to_) read_to_ = parse_digits(head->header("klog-read-to").value_or(""));
     framed_ = head->content_type == kBatchMediaType;
     frames_.emplace();

@@ -86,6 +86,9 @@ Status check_consumer_options(const TailOptions& options);
 // Advice on stderr, before anything is read. Never fails a tail.
 void advise(const Context& context, const TailOptions& options, const Start& start, bool follow);
 
+// A notice where the log ends before the cursor. Never fails a tail.
+void advise_ahead(const Context& context, std::uint64_t cursor, bool follow);
+
 class Tail {
 public:
     Tail(Context& context, const TailOptions& options);
@@ -156,7 +159,8 @@ private:
     std::chrono::steady_clock::time_point contact_;
     std::chrono::milliseconds backoff_{0};
     bool lost_told_ = false;
-    bool reached_ = false;  // a daemon was there once
+    bool reached_ = false;     // a daemon was there once
+    bool look_ahead_ = false;  // an answer came, and the next may be that of another log
 
     std::mutex mutex_;
     std::shared_ptr<http::Client> client_;  // guarded by mutex_

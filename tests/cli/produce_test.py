@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """produce: one record, lines, refused lines, and a daemon that dies meanwhile."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 import unittest
 
 import klogtest
@@ -155,6 +158,25 @@ class Lines(klogtest.Case):
             self.assertEqual(process.wait(klogtest.LIMIT_S), code)
             self.assertIn(b"every line before line 2 is written", process.stderr.read())
 
+    def test_a_signal_while_lines_are_unanswered(self):
+        process = self.start("produce", "n/x", "--acks", stdin=subprocess.PIPE)
+        reader = klogtest.Reader(process.stdout)
+        process.stdin.write(b"1\n")
+        process.stdin.flush()
+        seq = json.loads(reader.line())["seq"]
+        self.daemon.pause()
+        self.addCleanup(self.daemon.go_on)
+        # It sends a line before it takes the next one.
+        for line in (b"2\n", b"3\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            klogtest.wait_until(lambda: waiting_bytes(process.stdin) == 0, "the line to be taken")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(klogtest.LIMIT_S), 130)
+        text = process.stderr.read().decode()
+        self.assertIn("interrupted; every line before line 2 is done", text)
+        self.assertIn(f"klog tail --after {seq} --no-follow", text)
+
 
 class Survives(klogtest.Case):
     ephemeral = False
@@ -213,22 +235,32 @@ class Survives(klogtest.Case):
         for _ in range(3):
             reader.line()
         self.daemon.kill()
+        klogtest.wait_until(lambda: not has_socket(process), "the end of the connection")
         self.write(process, 4, 5)
         self.assertEqual(process.wait(klogtest.LIMIT_S), 76)
         text = process.stderr.read().decode()
         self.assertRegex(text, r"klog: outcome_unknown: line 4: ")
-        self.assertIn("hint: everything before line 4 is written", text)
+        self.assertIn("hint: everything before line 4 is written: go on from there", text)
 
     def test_a_hanging_daemon_counts_as_lost(self):
-        process = self.start("produce", "n/x", "--acks", "--timeout", "3s",
-                             stdin=subprocess.PIPE)
-        reader = klogtest.Reader(process.stdout)
-        self.write(process, 1, 1)
-        reader.line()
-        self.daemon.pause()
-        self.addCleanup(self.daemon.go_on)
-        self.write(process, 2, 2)
-        self.assertEqual(process.wait(klogtest.LIMIT_S), 76)
+        """What was sent to it may be written: whoever goes on there without a look writes it twice."""
+        for more, says in (([], "klog tail --after {} --no-follow shows what is there"),
+                           (["--id-from", "/id"], "go on from there, repeats are known by id")):
+            process = self.start("produce", "n/x", "--acks", "--timeout", "3s", *more,
+                                 stdin=subprocess.PIPE)
+            reader = klogtest.Reader(process.stdout)
+            process.stdin.write(b'{"id":"1"}\n')
+            process.stdin.flush()
+            seq = json.loads(reader.line())["seq"]
+            self.daemon.pause()
+            self.addCleanup(self.daemon.go_on)
+            process.stdin.write(b'{"id":"2"}\n')
+            process.stdin.flush()
+            self.assertEqual(process.wait(klogtest.LIMIT_S), 76)
+            self.daemon.go_on()
+            text = process.stderr.read().decode()
+            self.assertIn("hint: every line before line 2 is done, and line 2 and what follows may "
+                          "be written too: " + says.format(seq), text)
 
     def test_one_record_with_an_id_is_sent_until_it_is_known(self):
         self.daemon.pause()
@@ -247,6 +279,24 @@ class Survives(klogtest.Case):
         self.daemon.kill()
         self.assertEqual(process.wait(klogtest.LIMIT_S), 76)
         self.assertIn(b"--id", process.stderr.read())
+
+
+def waiting_bytes(pipe):
+    """How much lies in a pipe that its reader has not taken."""
+    count = fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
+
+
+def has_socket(process):
+    """Does a process hold a socket, as a client does while it has a connection?"""
+    folder = f"/proc/{process.pid}/fd"
+    for name in os.listdir(folder):
+        try:
+            if os.readlink(f"{folder}/{name}").startswith("socket:"):
+                return True
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return False
 
 
 def connected(daemon):

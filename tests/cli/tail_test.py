@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -333,6 +334,33 @@ class Reconnects(klogtest.Case):
         self.daemon.kill()
         self.assertEqual(process.wait(klogtest.LIMIT_S), 69)
         self.assertIn(b"unreachable", process.stderr.read())
+
+
+class AnotherLog(klogtest.Case):
+    def test_a_log_that_ends_before_the_cursor_is_told(self):
+        for n in range(5):
+            self.produce("a/x", n)
+        process = self.start("tail", "a/", "--from", "start", "-o", "value")
+        shown, told = klogtest.Reader(process.stdout), klogtest.Reader(process.stderr)
+        self.assertEqual([shown.line() for _ in range(5)], [b"%d" % n for n in range(5)])
+        cursor = int(self.klog("head").stdout)
+        self.daemon.kill()
+        self.daemon.start()  # which begins with an empty log
+        line = told.line().decode()
+        found = re.fullmatch(r"klog: the cursor (\d+) lies ahead of the head, which is (\d+); waiting",
+                             line)
+        self.assertTrue(found, line)
+        self.assertEqual((int(found[1]), int(found[2])), (cursor, int(self.klog("head").stdout)))
+        last = 0
+        for n in range(10, 20):
+            last = self.produce("a/x", n)["seq"]
+            if last > cursor:
+                break
+        self.assertGreater(last, cursor)
+        self.assertEqual(shown.line(), b"%d" % n)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(klogtest.LIMIT_S), 143)
+        self.assertEqual((told.rest, process.stderr.read()), (b"", b""))
 
 
 if __name__ == "__main__":
