@@ -148,6 +148,9 @@ void LiveTail::hand_out(const Matched& matched, Wakes& wakes) {
     for (const Matched::Hit& hit : matched.hits) {
         Follower* const follower = find(hit.follower);
         if (follower == nullptr || follower->fell_behind) continue;
+        // A cursor ahead of the head is handed nothing that it wants to skip.
+        const Seq first = matched.frames[hit.frame]->header.first_seq;
+        if (first.value + hit.record <= follower->read_to.value) continue;
         if (follower->pending.empty()) wakes.push_back(follower->cell);
         if (follower->pending.size() >= kPendingRecordsMax) {
             // It goes on from behind what it holds by reading the log.
@@ -206,8 +209,7 @@ std::optional<std::uint64_t> LiveTail::follow(const FilterSet& set,
     made->read_to = read_to;
     made->cell = cell;
     MutexLock lock(mutex_);
-    // A cursor ahead of the head waits: it must not be handed what it wants to skip.
-    if (read_to != head()) return std::nullopt;
+    if (read_to < head()) return std::nullopt;
     if (free_places_.empty()) {
         followers_.emplace_back();
         // Room for all of them, so that none that leaves needs memory.

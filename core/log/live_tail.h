@@ -140,8 +140,8 @@ public:
     // The frame that holds seq, if the cache still has it.
     [[nodiscard]] std::shared_ptr<const Frame> frame_of(Seq seq) const KLOG_EXCLUDES(mutex_);
 
-    // A follower that has read up to read_to, if that is the head: from here on it is handed what
-    // matches. nullopt: the head is further, read on.
+    // A follower that has read up to read_to, if that is the head or lies ahead of it: it is handed
+    // what matches behind read_to. nullopt: the head is further, read on.
     [[nodiscard]] std::optional<std::uint64_t> follow(const FilterSet& set,
                                                       const std::optional<std::string>& key,
                                                       Seq read_to,

@@ -90,6 +90,22 @@ TEST_CASE("live tail: who leaves in between is not mistaken for who takes its pl
     CHECK(tail.held_bytes() == 0);
 }
 
+TEST_CASE("live tail: a cursor ahead of the head is handed what lies behind it, at once") {
+    LiveTail tail(kAnyBytes);
+    CHECK(tail.publish({small_frame(1, 3)}, Seq{3}).empty());
+    CHECK_FALSE(follow_all(tail, 2));
+    const auto ahead = follow_all(tail, 5);
+    REQUIRE(ahead);
+    CHECK(tail.publish({small_frame(4, 2)}, Seq{5}).empty());  // nothing to wake it for
+    CHECK_FALSE(tail.has_news(*ahead));
+    CHECK(tail.take(*ahead, 10, kAnyBytes).matches.empty());
+    CHECK(tail.publish({small_frame(6, 2)}, Seq{7}).size() == 1);
+    CHECK(seqs_of(tail.take(*ahead, 10, kAnyBytes)) == Seqs{6, 7});
+    const auto within = follow_all(tail, 8);
+    CHECK(tail.publish({small_frame(8, 3)}, Seq{10}).size() == 2);
+    CHECK(seqs_of(tail.take(*within, 10, kAnyBytes)) == Seqs{9, 10});
+}
+
 TEST_CASE("live tail: labels that are given do what the frames' own would") {
     LiveTail tail(kAnyBytes);
     CHECK_FALSE(tail.followed());

@@ -27,7 +27,7 @@ struct ConsumerOptions {
     std::vector<std::string> filters = {">"};  // a union; 1 to 64
     std::vector<std::string> not_filters;      // taken out again; at most 64
     // All filters together: at most Limits::kConsumerFiltersBytesMax.
-    Seq start_after;                           // its first position; at most the newest durable seq
+    Seq start_after;  // its first position; at most the newest durable seq
 };
 
 struct ConsumerInfo {
