@@ -3,6 +3,7 @@
 #ifndef KLOG_CLI_CONTEXT_H
 #define KLOG_CLI_CONTEXT_H
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -52,6 +53,12 @@ public:
     [[nodiscard]] bool color() const;
     // --timeout, if one was given.
     [[nodiscard]] std::optional<std::chrono::milliseconds> timeout() const { return timeout_; }
+    // For what is told by the way only, and must not keep anybody waiting.
+    [[nodiscard]] Context within(std::chrono::milliseconds limit) const {
+        Context brief = *this;
+        brief.timeout_ = std::min(limit, timeout_.value_or(limit));
+        return brief;
+    }
 
     // Where the daemon listens: --url, KLOG_URL or the files; else the runtime socket if it
     // exists; else the socket in the data directory.

@@ -129,6 +129,19 @@ private:
 
     [[nodiscard]] std::string own_socket() const { return data_dir_ + "/klog.sock"; }
 
+    // With what a person can do about it.
+    [[nodiscard]] Error explained(Error error) const {
+        if (error.code == Code::not_allowed && error.hint.empty()) {
+            error.hint = "another --data-dir, or its owner and mode: ls -ld " + data_dir_;
+            if (!options_.read_only) error.hint += "; --read-only needs no more than to read";
+        }
+        if (error.code == Code::not_found) {  // there can be no such folder
+            error.code = Code::config;
+            error.hint = "another --data-dir";
+        }
+        return error;
+    }
+
     Status open_store() {
         share_heaps();
         StoreOptions options;
@@ -139,12 +152,7 @@ private:
         if (options_.read_only) use_scratch_dir(options);
         auto store = Store::open(*env_, options);
         if (!store && store.error().code == Code::locked) return held_by_another();
-        if (!store && store.error().code == Code::not_allowed && store.error().hint.empty()) {
-            store.error().hint = "another --data-dir, or its owner and mode: ls -ld " + data_dir_;
-            if (!options_.read_only)
-                store.error().hint += "; --read-only needs no more than to read";
-        }
-        if (!store) return std::move(store).error();
+        if (!store) return explained(std::move(store).error());
         store_ = std::move(*store);
         if (!options_.read_only) {
             // Only people read it, and a full disk must not keep the store from being read.

@@ -12,6 +12,8 @@ namespace klog::cli {
 namespace {
 
 constexpr std::size_t kLineBytesMax = kAnswerBytesMax;
+// What a notice may cost.
+constexpr std::chrono::milliseconds kAdviceWait{2000};
 
 // A refusal of a question that is only preparation becomes an ordinary error; what the daemon
 // knows under a code that we do not is told as its message.
@@ -63,7 +65,7 @@ std::optional<std::uint64_t> count_earlier(const Context& context, const TailOpt
     Target target("/v1/count");
     add_filters(target, options);
     target.add("until", std::to_string(until));
-    const auto answer = ask(context, target);
+    const auto answer = ask(context.within(kAdviceWait), target);
     if (!answer || !answer->good()) return std::nullopt;
     return parse_digits(member(answer->body, "count").value_or(""));
 }
@@ -174,7 +176,7 @@ Result<Start> find_start(const Context& context, const TailOptions& options, boo
 
 void advise_ahead(const Context& context, std::uint64_t cursor, bool follow) {
     if (context.quiet) return;
-    const auto newest = ask_head(context, "");
+    const auto newest = ask_head(context.within(kAdviceWait), "");
     if (!newest || *newest >= cursor) return;
     notice("the cursor " + std::to_string(cursor) + " lies ahead of the head, which is " +
            std::to_string(*newest) + (follow ? "; waiting" : "; there is nothing to show"));

@@ -183,6 +183,11 @@ bool FrameSource::keep_open() {
     return false;
 }
 
+void FrameSource::close() {
+    disk_.reset();
+    segment_.reset();
+}
+
 Status FrameSource::open_file(WalPosition position) {
     disk_.reset();
     KLOG_TRY_ASSIGN(auto opened, wal_.open_file(position.wal_id, position.offset));

@@ -35,18 +35,20 @@ Result<ConsumerDefinition> definition_of(const ConsumerOptions& options) {
     KLOG_TRY_ASSIGN(definition.filters, canonical(options.filters));
     KLOG_TRY_ASSIGN(definition.not_filters, canonical(options.not_filters));
     if (definition.filters.empty()) definition.filters.emplace_back(">");
+    return definition;
+}
+
+Status check_size(const ConsumerDefinition& definition) {
     std::size_t bytes = 0;
     for (const auto* filters : {&definition.filters, &definition.not_filters}) {
         for (const std::string& filter : *filters) bytes += filter.size();
     }
-    if (bytes > Limits::kConsumerFiltersBytesMax) {
-        return Error{Code::bad_option,
-                     "the filters of a consumer have at most " +
-                         std::to_string(Limits::kConsumerFiltersBytesMax) +
-                         " bytes together, not " + std::to_string(bytes),
-                     "fewer filters, or shorter ones with a wildcard"};
-    }
-    return definition;
+    if (bytes <= Limits::kConsumerFiltersBytesMax) return {};
+    return Error{Code::bad_option,
+                 "the filters of a consumer have at most " +
+                     std::to_string(Limits::kConsumerFiltersBytesMax) + " bytes together, not " +
+                     std::to_string(bytes),
+                 "fewer filters, or shorter ones with a wildcard"};
 }
 
 }  // namespace
@@ -80,6 +82,7 @@ Result<Consumers::Put> LogConsumers::put(std::string_view name, const ConsumerOp
         known.not_filters = info->not_filters;
         if (same_filters(known, definition)) return Put{*info, false};
     }
+    KLOG_TRY(check_size(definition));
     ConsumerStep step;
     step.what = ConsumerStep::What::put;
     step.name = name;

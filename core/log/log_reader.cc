@@ -206,6 +206,7 @@ Result<ReadChunk> LogReader::read(std::size_t bytes_max, std::size_t records_max
         }
         if (range_.follow && !at_end() && !frame_) {
             follower_ = tail_.follow(set_, key_, read_to_, cell_);
+            if (follower_) source_.close();
         }
     }
     chunk.read_to = read_to_;

@@ -194,6 +194,7 @@ Status NewestReader::show(ReadChunk& chunk, std::size_t bytes_max, std::size_t r
 void NewestReader::end_showing() {
     read_to_ = std::max(range_.after, range_.pinned);
     marks_.reset();
+    source_.close();
     phase_ = Phase::end;
     if (!range_.follow) return;
     pass_ = open_(read_to_, true);

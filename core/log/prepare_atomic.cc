@@ -114,13 +114,6 @@ void prepare_atomic(WriteBatch& batch, const HashKey& key, std::uint64_t value_b
         out.record.entity = entity_hash(key, guard.space, guard.key);
         check_once(expected, out.record.entity, guard.line, kVersionOf, out.record.error);
     }
-    std::unordered_map<std::string_view, std::uint64_t> consumers;
-    for (const BatchAck& ack : atomic.acks) {
-        const auto [known, first] = consumers.emplace(ack.consumer, ack.line);
-        if (!first && !prepared.error) {
-            prepared.error = twice("ack of a consumer", known->second);
-        }
-    }
 }
 
 }  // namespace klog

@@ -24,23 +24,29 @@ std::size_t size_class(std::uint64_t bytes) {
 }  // namespace
 
 std::optional<std::pair<std::size_t, std::size_t>> SegmentMerge::choose(
-    const SegmentCatalog::List& segments, std::uint64_t merged_bytes_max) {
+    const SegmentCatalog::List& segments, std::uint64_t merged_bytes_max,
+    std::uint64_t topics_max) {
     std::size_t from = 0;
     while (from < segments.size()) {
         const std::size_t wanted = size_class(segments[from].entry.payload_bytes);
         std::uint64_t bytes = 0;
         std::uint64_t topics = 0;
         std::size_t upto = from;
+        std::size_t of_class = 0;
+        bool topics_full = false;
         while (upto < segments.size() && upto - from < kFanIn &&
                // Smaller ones between larger ones go along, or they would stay for good.
                size_class(segments[upto].entry.payload_bytes) <= wanted &&
-               bytes + segments[upto].entry.payload_bytes <= merged_bytes_max &&
-               topics + segments[upto].reader->topics() <= kTopicsMax) {
+               bytes + segments[upto].entry.payload_bytes <= merged_bytes_max) {
+            topics_full = topics + segments[upto].reader->topics() > topics_max;
+            if (topics_full) break;
             bytes += segments[upto].entry.payload_bytes;
             topics += segments[upto].reader->topics();
+            if (size_class(segments[upto].entry.payload_bytes) == wanted) ++of_class;
             ++upto;
         }
-        if (upto - from == kFanIn) return std::pair(from, upto);
+        // Where topics are what there are too many of, two are better than none.
+        if (upto - from == kFanIn || (topics_full && of_class > 1)) return std::pair(from, upto);
         ++from;
     }
     return std::nullopt;

@@ -36,7 +36,8 @@ public:
     // First and one behind the last of the segments that should be merged next; nullopt: none.
     // merged_bytes_max: unpacked, of what comes out.
     [[nodiscard]] static std::optional<std::pair<std::size_t, std::size_t>> choose(
-        const SegmentCatalog::List& segments, std::uint64_t merged_bytes_max);
+        const SegmentCatalog::List& segments, std::uint64_t merged_bytes_max,
+        std::uint64_t topics_max = kTopicsMax);
 
     SegmentMerge(Env& env, std::vector<SegmentCatalog::Segment> inputs, std::string path,
                  const SegmentIdentity& identity);

@@ -1,6 +1,7 @@
 // Atomic batches: everything is judged against the state before the batch, then all of it is
 // written, or nothing.
 #include <algorithm>
+#include <unordered_map>
 
 #include "log/expectation.h"
 #include "log/sequencer_call.h"
@@ -51,9 +52,24 @@ std::optional<Error> bad_ack(const BatchAck& ack) {
                  "write what is longer as a record"};
 }
 
+void check_acks(const std::vector<BatchAck>& acks, std::vector<Violation>& violations) {
+    std::unordered_map<std::string_view, std::uint64_t> consumers;
+    for (const BatchAck& ack : acks) {
+        std::optional<Error> error = bad_ack(ack);
+        const auto [known, first] = consumers.emplace(ack.consumer, ack.line);
+        if (!error && !first) {
+            error = Error{Code::bad_record,
+                          "an atomic batch has at most one ack of a consumer, and line " +
+                              std::to_string(known->second) + " has one already",
+                          {}};
+        }
+        if (error) violations.push_back(Violation{ack.line, *std::move(error), {}, {}});
+    }
+}
+
 // What was wrong before anything was judged.
 std::vector<Violation> malformed(const WriteBatch& batch) {
-    std::vector<Violation> violations;
+    std::vector<Violation> violations = batch.atomic->malformed;
     const auto add = [&](std::uint64_t line, const PreparedRecord& prepared) {
         const std::optional<Error>* error = &prepared.error;
         if (!*error && prepared.guard != kNoGuard) {
@@ -67,11 +83,7 @@ std::vector<Violation> malformed(const WriteBatch& batch) {
     for (std::size_t i = 0; i < batch.atomic->guards.size(); ++i) {
         add(batch.atomic->guards[i].line, batch.prepared->guards[i].record);
     }
-    for (const BatchAck& ack : batch.atomic->acks) {
-        if (auto error = bad_ack(ack)) {
-            violations.push_back(Violation{ack.line, *std::move(error), {}, {}});
-        }
-    }
+    check_acks(batch.atomic->acks, violations);
     return violations;
 }
 

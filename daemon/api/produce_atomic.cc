@@ -82,7 +82,8 @@ private:
             return answer_error(exchange_, context_.bodies->refusal());
         }
         if (!chunk->last) return read_more();
-        if (!violations_.empty()) return answer_violations();
+        // With them the log refuses the batch, and names what else is malformed.
+        batch_->atomic->malformed = std::move(violations_);
         batch_->keep_alive(shared_from_this());  // its options, which records point into
         append(std::move(batch_));
     }
@@ -116,7 +117,8 @@ private:
 
     void append(std::unique_ptr<WriteBatch> batch) {
         const AtomicPart& atomic = *batch->atomic;
-        if (batch->records.empty() && atomic.guards.empty() && atomic.acks.empty()) {
+        if (batch->records.empty() && atomic.guards.empty() && atomic.acks.empty() &&
+            atomic.malformed.empty()) {
             return answer_written(*batch, false);
         }
         const std::uint64_t settings = context_.log.settings_seq();
@@ -155,7 +157,7 @@ private:
                 break;
         }
         violations_ = std::move(atomic.violations);
-        violations_left_out_ = atomic.violations_left_out;
+        violations_left_out_ += atomic.violations_left_out;
         if (!violations_.empty()) return answer_violations();
         answer_error(exchange_, atomic.error.value_or(
                                     Error{Code::bug, "a batch was refused without a reason", {}}));

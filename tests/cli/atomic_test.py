@@ -238,6 +238,17 @@ class BadInput(Batches):
             self.assertIn(status, (400, 403))
         self.assertEqual(self.head(), 0)
 
+    def test_whatever_is_wrong_with_lines_is_named_at_once(self):
+        ack = {"ack": {"consumer": "c", "seq": 1}}
+        lines = [record("z//1"), {"topic": "y", "valu": 1}, record("a", key="k" * 1025), ack, "x",
+                 ack, guard(none=["a*b"]), record("a", id="i", expect=1)]
+        document = self.refused(lines, 400, "bad_topic")
+        self.assertEqual([(v["line"], v["code"]) for v in document["violations"]],
+                         [(1, "bad_topic"), (2, "bad_record"), (3, "bad_key"), (5, "bad_record"),
+                          (6, "bad_record"), (7, "bad_filter"), (8, "bad_record")])
+        self.assertIn("line 4 has one already", document["violations"][4]["detail"])
+        self.assertEqual(self.head(), 0)
+
     def test_every_wrong_line_is_named_up_to_a_hundred(self):
         document = self.refused("{}\n" * 130, 400, "bad_record")
         self.assertEqual([v["line"] for v in document["violations"]], list(range(1, 101)))

@@ -138,6 +138,7 @@ class DaemonTest(unittest.TestCase):
                 (["--listen", "192.0.2.1:80"], 78, "config"),
                 (["--ephemeral", "--data-dir", self.data], 2, "usage"),
                 (["--data-dir", "/" + "d" * 120], 78, "config"),
+                (["--data-dir", "/proc/klog"], 78, "config"),
                 (["--value-bytes-max", "67108865"], 2, "bad_option"),
                 (["--ready-fd", "77"], 2, "bad_option"),
                 (["--config", "missing.yaml"], 66, "no_input"),
@@ -298,7 +299,7 @@ class DaemonTest(unittest.TestCase):
             done = self.place.klog("daemon", "--data-dir", self.data, "--listen",
                                    f"127.0.0.1:{taken.getsockname()[1]}")
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("in use", done.stderr)
+        self.assertIn("something else listens on", done.stderr)
         self.assertFalse(os.path.exists(self.own))
         daemon = self.daemon()
         self.assertNotIn("unclean", daemon.log(), "a start that failed stopped in order")

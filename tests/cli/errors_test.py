@@ -80,6 +80,12 @@ class Impostor(klogtest.Case):
                 self.doCleanups()
                 self.setUp()
 
+    def test_a_failed_sync_of_the_daemon_is_an_io_error(self):
+        body = b'{"code":"io","detail":"a sync of the log failed earlier","hint":"look at the disk"}'
+        self.serve(b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n"
+                   b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        self.problem("produce", "a/b", "1", code=74, says="io: a sync of the log failed earlier\n")
+
     def test_an_answer_that_never_comes(self):
         path = os.path.join(self.directory, "nobody.sock")
         listener = socket.socket(socket.AF_UNIX)

@@ -4,6 +4,7 @@ shells look for them, and what is installed is what the binary says."""
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -39,6 +40,15 @@ class Install(unittest.TestCase):
             with open(page, "rb") as wanted, \
                     open(self.path(f"share/man/man{name[-1]}/{name}"), "rb") as installed:
                 self.assertEqual(installed.read(), wanted.read(), name)
+
+    @unittest.skipIf(shutil.which("readelf") is None, "needs readelf")
+    def test_a_start_loads_no_library_that_it_does_not_need(self):
+        dynamic = subprocess.run(["readelf", "-d", self.path("bin/klog")], check=True, timeout=60,
+                                 capture_output=True, text=True).stdout
+        needed = re.findall(r"NEEDED.*\[(.+)\]", dynamic)
+        self.assertTrue(needed)
+        for name in needed:
+            self.assertNotRegex(name, "curl|ssl|crypto|yaml|grpc")
 
     def test_completions_are_what_the_installed_klog_prints(self):
         for shell, path in COMPLETIONS.items():

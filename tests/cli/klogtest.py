@@ -87,7 +87,8 @@ class Daemon:
 
 
 def clean_environment(**more):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("KLOG_", "XDG_"))}
+    kept = {k: v for k, v in os.environ.items()
+            if not k.startswith(("KLOG_", "XDG_", "NO_COLOR"))}
     kept.update(more)
     return kept
 

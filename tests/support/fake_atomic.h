@@ -80,6 +80,7 @@ public:
     }
     // False: there are none.
     bool refuse(AtomicPart& atomic) {
+        if (!atomic.malformed.empty()) all_ = atomic.malformed;
         if (all_.empty()) return false;
         std::stable_sort(all_.begin(), all_.end(),
                          [](const auto& a, const auto& b) { return a.line < b.line; });

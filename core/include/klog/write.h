@@ -95,6 +95,9 @@ struct BatchAck {
 struct AtomicPart {
     std::vector<BatchGuard> guards;
     std::vector<BatchAck> acks;
+    // Lines that whoever made the batch could not read. Where there are any it is refused, and they
+    // are named with what else is malformed.
+    std::vector<Violation> malformed;
 
     // The answer: written, duplicate, refused, stale_settings or unknown, of the whole. The results
     // of the records say the same. refused: `violations` in the order of their lines, or `error`
