@@ -13,6 +13,7 @@
 #include "cli/output.h"
 #include "cli/request.h"
 #include "cli/verb.h"
+#include "daemon/json/json_check.h"
 
 namespace klog::cli {
 namespace {
@@ -87,10 +88,20 @@ Result<int> print_position(const Context& context, const Answer& answer) {
     return 0;
 }
 
+Result<std::string> checked_result(std::string text) {
+    const auto value = json::Checker().check(text.data(), text.size());
+    if (value) return std::string(*value);
+    return Error{value.error().code, "RESULT is no JSON: " + value.error().message,
+                 "a text stands in quotes of its own: '\"done\"'"};
+}
+
 Result<int> run_ack(const ConsumerFlags& flags, Context& context) {
     KLOG_TRY_ASSIGN(const std::uint64_t seq, parse_number("SEQ", flags.operands[2], 0));
     std::string body = "{\"seq\":" + std::to_string(seq);
-    if (flags.operands.size() > 3) body += ",\"result\":" + flags.operands[3];
+    if (flags.operands.size() > 3) {
+        KLOG_TRY_ASSIGN(const std::string result, checked_result(flags.operands[3]));
+        body += ",\"result\":" + result;
+    }
     Target target = target_of(flags);
     http::ClientRequest request = with_body(context, "POST", target.segment("ack"), body + "}");
     if (!flags.lease.empty()) {

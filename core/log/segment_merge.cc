@@ -23,33 +23,40 @@ std::size_t size_class(std::uint64_t bytes) {
 
 }  // namespace
 
-std::optional<std::pair<std::size_t, std::size_t>> SegmentMerge::choose(
-    const SegmentCatalog::List& segments, std::uint64_t merged_bytes_max,
-    std::uint64_t topics_max) {
-    std::size_t from = 0;
-    while (from < segments.size()) {
-        const std::size_t wanted = size_class(segments[from].entry.payload_bytes);
-        std::uint64_t bytes = 0;
-        std::uint64_t topics = 0;
-        std::size_t upto = from;
+std::optional<SegmentMerge::Run> SegmentMerge::choose(std::span<const Size> sizes,
+                                                      std::uint64_t merged_bytes_max,
+                                                      std::uint64_t topics_max) {
+    for (std::size_t from = 0; from < sizes.size(); ++from) {
+        const std::size_t wanted = size_class(sizes[from].payload_bytes);
+        Size sum;
         std::size_t of_class = 0;
+        std::size_t upto = from;
         bool topics_full = false;
-        while (upto < segments.size() && upto - from < kFanIn &&
-               // Smaller ones between larger ones go along, or they would stay for good.
-               size_class(segments[upto].entry.payload_bytes) <= wanted &&
-               bytes + segments[upto].entry.payload_bytes <= merged_bytes_max) {
-            topics_full = topics + segments[upto].reader->topics() > topics_max;
+        for (; upto < sizes.size() && upto - from < kFanIn; ++upto) {
+            const Size& next = sizes[upto];
+            const std::size_t its = size_class(next.payload_bytes);
+            // Smaller ones between larger ones go along, or they would stay for good.
+            if (its > wanted || sum.payload_bytes + next.payload_bytes > merged_bytes_max) break;
+            topics_full = sum.topics + next.topics > topics_max;
             if (topics_full) break;
-            bytes += segments[upto].entry.payload_bytes;
-            topics += segments[upto].reader->topics();
-            if (size_class(segments[upto].entry.payload_bytes) == wanted) ++of_class;
-            ++upto;
+            sum.payload_bytes += next.payload_bytes;
+            sum.topics += next.topics;
+            of_class += its == wanted ? 1 : 0;
         }
-        // Where topics are what there are too many of, two are better than none.
-        if (upto - from == kFanIn || (topics_full && of_class > 1)) return std::pair(from, upto);
-        ++from;
+        // Where it is topics that there are too many of, two are better than none.
+        if (upto - from == kFanIn || (topics_full && of_class > 1)) return Run(from, upto);
     }
     return std::nullopt;
+}
+
+std::optional<SegmentMerge::Run> SegmentMerge::choose(const SegmentCatalog::List& segments,
+                                                      std::uint64_t merged_bytes_max) {
+    std::vector<Size> sizes;
+    sizes.reserve(segments.size());
+    for (const SegmentCatalog::Segment& segment : segments) {
+        sizes.push_back({segment.entry.payload_bytes, segment.reader->topics()});
+    }
+    return choose(sizes, merged_bytes_max, kTopicsMax);
 }
 
 SegmentMerge::SegmentMerge(Env& env, std::vector<SegmentCatalog::Segment> inputs, std::string path,

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,11 +34,19 @@ public:
     // memory, about 100 bytes each, until all records are copied.
     static constexpr std::uint64_t kTopicsMax = 1'000'000;
 
+    // What of a segment decides.
+    struct Size {
+        std::uint64_t payload_bytes = 0;  // unpacked
+        std::uint64_t topics = 0;
+    };
     // First and one behind the last of the segments that should be merged next; nullopt: none.
     // merged_bytes_max: unpacked, of what comes out.
-    [[nodiscard]] static std::optional<std::pair<std::size_t, std::size_t>> choose(
-        const SegmentCatalog::List& segments, std::uint64_t merged_bytes_max,
-        std::uint64_t topics_max = kTopicsMax);
+    using Run = std::pair<std::size_t, std::size_t>;
+    [[nodiscard]] static std::optional<Run> choose(std::span<const Size> sizes,
+                                                   std::uint64_t merged_bytes_max,
+                                                   std::uint64_t topics_max);
+    [[nodiscard]] static std::optional<Run> choose(const SegmentCatalog::List& segments,
+                                                   std::uint64_t merged_bytes_max);
 
     SegmentMerge(Env& env, std::vector<SegmentCatalog::Segment> inputs, std::string path,
                  const SegmentIdentity& identity);

@@ -24,7 +24,7 @@ constexpr std::size_t kCountedPageRows = 16;
 constexpr std::array kGetParams = {ParamSpec{"lag"}};
 constexpr std::array kListParams = {ParamSpec{"lag"}, ParamSpec{"limit"}, ParamSpec{"after"}};
 constexpr std::array<std::string_view, 3> kPutMembers = {"filter", "not", "from"};
-constexpr std::array<std::string_view, 2> kAckMembers = {"seq", "result"};
+constexpr std::array<std::string_view, 3> kAckMembers = {"seq", "result", "lease"};
 constexpr std::array<std::string_view, 1> kResetMembers = {"position"};
 
 const std::string& name_of(const ExchangePtr& exchange) { return exchange->request().segments[2]; }
@@ -239,6 +239,10 @@ Result<std::optional<std::uint64_t>> lease_of(const http::Request& request) {
 Result<Seq> ack(const Context& context, const ExchangePtr& exchange, const std::string& body) {
     KLOG_TRY_ASSIGN(const auto lease, lease_of(exchange->request()));
     KLOG_TRY_ASSIGN(const json::BodyObject members, json::BodyObject::parse(body, kAckMembers));
+    if (members.raw("lease")) {
+        return Error{Code::bad_record, "'lease' is no member here, as it is in a batch",
+                     "the header Klog-Lease: N"};
+    }
     KLOG_TRY_ASSIGN(const auto seq, members.number("seq"));
     if (!seq) {
         return Error{Code::bad_record, "'seq' is missing: up to which record all is done",

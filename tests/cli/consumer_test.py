@@ -104,6 +104,9 @@ class Consumer(klogtest.Case):
         self.problem("consumer", "ack", "w", "3", "--lease", str(lease), code=4, says="stale_lease: ")
         self.problem("consumer", "ack", "w", "999", code=4, says="ack_ahead: ")
         self.problem("consumer", "ack", "w", "3", "x" * 10, code=65, says="bad_json: ")
+        for result in ("done", '1,"seq":2'):
+            said = self.problem("consumer", "ack", "w", "3", result, code=65, says="bad_json: RESULT is")
+            self.assertIn("a text stands in quotes of its own", said)
         self.problem("consumer", "ack", "w", "3", '"' + "x" * 200 + '"', code=2, says="bad_option: ")
         self.assertEqual(self.klog("consumer", "ack", "w", "3", "-o", "json").stdout,
                          b'{"position":3}\n')
@@ -274,6 +277,7 @@ class Consumer(klogtest.Case):
                 ("POST", one + "/ack", {"seq": -1}, 400, "bad_record"),
                 ("POST", one + "/ack", {"seq": "1"}, 400, "bad_record"),
                 ("POST", one + "/ack", {}, 400, "bad_record"),
+                ("POST", one + "/ack", {"seq": 1, "lease": 1}, 400, "bad_record"),
                 ("POST", one + "/reset", {"position": "middle"}, 400, "bad_record"),
                 ("GET", one + "/records?filter=x", None, 400, "unknown_parameter"),
                 ("DELETE", "/v1/consumers", None, 400, "bad_option")):

@@ -27,8 +27,10 @@ from daemontest import Daemon, Place  # noqa: E402
 SOURCE = os.environ.get("KLOG_SOURCE_DIR",
                         os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 PAGE = "klog-patterns.7"
-# The page's first steps, for people: here the daemon and the folder are there already.
-PREPARED = ("klog run -- bash", "cd $(mktemp -d)")
+# The page's first steps, for people: the patterns have their daemon and their folder already.
+START = "klog daemon --data-dir data --socket klog.sock 2>>daemon.log &"
+KILL = "kill -9 $(cat data/daemon.pid)"
+PREPARED = ("cd $(mktemp -d)", "export KLOG_URL=unix://$PWD/klog.sock", START, KILL)
 TOOLS = ("jq", "bc")
 PATTERNS_MIN = 8
 COMMAND_SECONDS_MAX = 240
@@ -59,7 +61,7 @@ def read_page(smaller):
             steps[-1][1] += "\n" + line[2:]
         elif inside:
             steps[-1][2] += line + "\n"
-    return [step for step in steps if step[1] not in PREPARED]
+    return steps
 
 
 class Lives(threading.Thread):
@@ -139,7 +141,7 @@ class Patterns(unittest.TestCase):
         self.addCleanup(self.shell.close)
 
     def run_page(self, smaller, killed=False):
-        steps = read_page(smaller)
+        steps = [step for step in read_page(smaller) if step[1] not in PREPARED]
         self.assertGreaterEqual(len({heading for heading, _, _ in steps}), PATTERNS_MIN)
         previous = ""
         for heading, command, shown in steps:
@@ -156,6 +158,20 @@ class Patterns(unittest.TestCase):
 
     def test_as_it_stands(self):
         self.run_page(False)
+
+    def test_its_first_steps(self):
+        first = [command for _, command, _ in read_page(False)][:5]
+        self.assertEqual(first, [*PREPARED[:3], KILL, START])
+        try:
+            for command in first:
+                _, code = self.shell.run(command)
+                self.assertEqual(code, 0, command)
+                if command == START:
+                    up = "until klog head >head.$$ 2>&1; do sleep 0.05; done; klog produce a/b 1 -q"
+                    self.assertEqual(self.shell.run(up)[1], 0)
+            self.assertEqual(self.shell.run("klog head")[0].strip(), "2")
+        finally:
+            self.shell.run(KILL)
 
     def test_while_the_daemon_is_killed(self):
         self.lives.start()

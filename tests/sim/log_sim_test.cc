@@ -157,6 +157,10 @@ TEST_CASE("sim: lives of a log keep every promise, whatever the disk does") {
     CHECK(sum.rebuilds > seeds / 4);
     CHECK(sum.damages > seeds / 20);
     CHECK(sum.faults > seeds);
+    CHECK(sum.guards > 20 * seeds);
+    CHECK(sum.guard_conflicts > 5 * seeds);
+    CHECK(sum.batches > 3 * seeds);
+    CHECK(sum.batches_refused > 3 * seeds);
     CHECK(sum.consumer_calls > 5 * seeds);
     CHECK(sum.work_acks > seeds);
     print_figures(seeds, sum);
