@@ -129,6 +129,7 @@ void handle_consumer_read(const Context& context, const ExchangePtr& exchange) {
     claim.follow = read->request.options.follow;
     claim.take_over = read->take_over;
     claim.known_lease = read->known_lease;
+    claim.who = exchange->peer();
     claim.now = context.options.now();
     const auto place = context.readers->claim(claim);
     if (!place) return answer_error(exchange, place.error());

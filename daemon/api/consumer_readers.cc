@@ -10,7 +10,8 @@ namespace klog::api {
 Error ConsumerReaders::busy(const Place& place) {
     std::string since;
     json::append_time(since, place.since);
-    std::string message = "somebody reads as \"" + place.name + "\" since " + since;
+    std::string message = place.who.empty() ? "somebody" : place.who;
+    message += " reads as \"" + place.name + "\" since " + since;
     if (place.lease != 0) message += ", with the lease " + std::to_string(place.lease);
     return {Code::consumer_busy, std::move(message),
             "end that reader, or fence it with --take-over (take_over=true)"};
@@ -26,6 +27,7 @@ Result<ConsumerReaders::PlacePtr> ConsumerReaders::claim(const Claim& claim) {
     auto mine = std::make_shared<Place>();
     mine->name = claim.name;
     mine->follow = claim.follow;
+    mine->who = claim.who;
     mine->since = claim.now;
     mine->before = std::exchange(place, mine);
     return mine;

@@ -24,6 +24,7 @@ public:
     struct Place {
         std::string name;
         bool follow = false;
+        std::string who;  // for people; may be empty
         Time since;
         std::uint64_t lease = 0;  // 0 until it is durable
         std::function<void(Error)> stop;
@@ -38,6 +39,7 @@ public:
         bool follow = false;
         bool take_over = false;
         std::uint64_t known_lease = 0;  // of the one who reads on after a lost connection
+        std::string who;                // for people; may be empty
         Time now;
     };
     // Errors: consumer_busy while somebody follows, unless take_over or it is the same reader.
@@ -51,7 +53,7 @@ public:
     void stop(std::string_view name, const Error& error) KLOG_EXCLUDES(mutex_);
 
     [[nodiscard]] bool reading(std::string_view name) const KLOG_EXCLUDES(mutex_);
-    // Errors: consumer_busy, saying since when.
+    // Errors: consumer_busy, saying who and since when.
     [[nodiscard]] Status check_free(std::string_view name) const KLOG_EXCLUDES(mutex_);
 
 private:

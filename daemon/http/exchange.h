@@ -58,6 +58,10 @@ public:
 
     [[nodiscard]] virtual const Request& request() const = 0;
 
+    // Who asks, for people: "process 4711" of this machine, "127.0.0.1:40312"; empty where the
+    // system does not say.
+    [[nodiscard]] virtual std::string peer() const = 0;
+
     // The next bytes of the body, as many as are there, at most bytes_max and at least one unless
     // last. One read at a time. Errors: timeout (a body that stalls), io (the peer is gone),
     // bad_request (broken framing), value_too_large (a stated length above body_bytes_max).

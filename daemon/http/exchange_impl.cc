@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "base/assert.h"
+#include "daemon/http/peer_name.h"
 #include "daemon/http/response_head.h"
 
 namespace klog::http {
@@ -16,6 +17,11 @@ void ExchangeImpl::call_later(std::function<void()> call) {
         return;
     }
     connection_->post(std::move(call));
+}
+
+std::string ExchangeImpl::peer() const {
+    if (!live() || connection_->phase_ == Connection::Phase::closed) return "";
+    return peer_name(connection_->fd_);
 }
 
 void ExchangeImpl::read_body(std::size_t bytes_max,

@@ -15,6 +15,7 @@ public:
     ExchangeImpl(std::shared_ptr<Connection> connection, RequestHead head);
 
     [[nodiscard]] const Request& request() const override { return head_.request; }
+    [[nodiscard]] std::string peer() const override;
     void read_body(std::size_t bytes_max, std::function<void(Result<BodyChunk>)> callback) override;
     void respond(Response response) override;
     void start_stream(int status, std::string content_type,

@@ -240,7 +240,7 @@ class BadInput(Batches):
 
     def test_whatever_is_wrong_with_lines_is_named_at_once(self):
         ack = {"ack": {"consumer": "c", "seq": 1}}
-        lines = [record("z//1"), {"topic": "y", "valu": 1}, record("a", key="k" * 1025), ack, "x",
+        lines = [record("z//1"), {"topic": "y", "notes": 1}, record("a", key="k" * 1025), ack, "x",
                  ack, guard(none=["a*b"]), record("a", id="i", expect=1)]
         document = self.refused(lines, 400, "bad_topic")
         self.assertEqual([(v["line"], v["code"]) for v in document["violations"]],

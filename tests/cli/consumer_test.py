@@ -117,6 +117,7 @@ class Consumer(klogtest.Case):
         first, lines = self.follow("orders/", "--as", "one", "--from", "start")
         self.assertEqual(json.loads(lines.line())["value"], 1)
         told = self.problem("tail", "--as", "one", "--no-follow", code=75, says="consumer_busy: ")
+        self.assertIn(f"process {first.pid} reads as \"one\" since ", told)
         self.assertRegex(told, r"since \d{4}-\d\d-\d\dT.* with the lease \d+")
         self.assertIn("--take-over", told)
         self.problem("consumer", "reset", "one", "--to", "start", "--yes", code=75,

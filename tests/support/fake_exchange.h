@@ -132,6 +132,7 @@ public:
     [[nodiscard]] bool ended() const { return response_.has_value() || finished_ || aborted_; }
 
     [[nodiscard]] const http::Request& request() const override { return request_; }
+    [[nodiscard]] std::string peer() const override { return "process 4711"; }
     void read_body(std::size_t /*bytes_max*/,
                    std::function<void(Result<http::BodyChunk>)> callback) override {
         ++reads_;
