@@ -130,7 +130,7 @@ public:
     // Between two steps. False: too many readers keep a file open, so this one has closed its own
     // and finds its place again at the next step; what it gave should not be kept either.
     [[nodiscard]] bool keep_open();
-    // Nothing more is asked for now. What it gave may be kept.
+    // Until the next question no file is kept open. What it gave may be kept.
     void close();
 
 private:

@@ -22,7 +22,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from daemontest import Daemon, Place  # noqa: E402
+from daemontest import Daemon, Place, wait_until  # noqa: E402
 
 SOURCE = os.environ.get("KLOG_SOURCE_DIR",
                         os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
@@ -167,8 +167,8 @@ class Patterns(unittest.TestCase):
                 _, code = self.shell.run(command)
                 self.assertEqual(code, 0, command)
                 if command == START:
-                    up = "until klog head >head.$$ 2>&1; do sleep 0.05; done; klog produce a/b 1 -q"
-                    self.assertEqual(self.shell.run(up)[1], 0)
+                    wait_until(lambda: self.shell.run("klog head")[1] == 0, "the daemon answers")
+                    self.assertEqual(self.shell.run("klog produce a/b 1 -q")[1], 0)
             self.assertEqual(self.shell.run("klog head")[0].strip(), "2")
         finally:
             self.shell.run(KILL)

@@ -431,13 +431,15 @@ TEST_CASE("wal: no frame of a failed group follows on a later one that ends wher
     Frame first = numbered_frame(1, 1, 100'000);
     REQUIRE(commit_one(*wal, first).outcome == CommitOutcome::durable);
     const std::size_t files = wal->files().size();
-    // Three frames; the first two go out in one write, the third in one that fails.
+    // Three frames, of which the large one is written by itself: the first two go out, the third
+    // fails.
     Frame a = numbered_frame(2);
     Frame b = numbered_frame(3, 1, 5 << 20);
     Frame c = numbered_frame(4);
     Frame* const group[] = {&a, &b, &c};
-    env.inject({.kinds = {SimCall::write}, .skip = 1});
+    env.inject({.kinds = {SimCall::write}, .skip = 2});
     REQUIRE(wal->commit(group).outcome == CommitOutcome::absent);
+    REQUIRE(env.calls_failed() == 1);
     REQUIRE(wal->files().size() == files);
     // The first again, alone, at the same place: the second would be the sound next frame.
     REQUIRE(commit_one(*wal, a).outcome == CommitOutcome::durable);
