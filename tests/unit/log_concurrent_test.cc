@@ -327,8 +327,9 @@ struct SlowIndexes {
     std::jthread maintenance;
     int next = 0;
 
-    SlowIndexes() {
+    explicit SlowIndexes(std::uint64_t idle_mark_ms = StoreOptions().idle_mark_ms) {
         options.dir = "/data";
+        options.idle_mark_ms = idle_mark_ms;
         options.memtable_bytes_max = 64 * 1024;
         auto opened = Store::open(env, options);
         REQUIRE(opened.ok());
@@ -421,7 +422,9 @@ TEST_CASE("concurrent: where no index can be written, writes are refused until o
 }
 
 TEST_CASE("concurrent: on a full disk writes in a row do not make and remove files each") {
-    SlowIndexes f;
+    // No mark of an idle log comes to find out beside the writes that there is room again.
+    constexpr std::uint64_t kDayMs = 24ULL * 3600 * 1000;
+    SlowIndexes f(kDayMs);
     Log& log = f.store->default_log();
     const std::string value(1000, 'v');
     f.lend();
