@@ -51,6 +51,7 @@ NewestCursor::Pick NewestCursor::pick() {
         if (cursor.done()) continue;
         if (pick.newest == nullptr || cursor.hash() <= pick.newest->hash()) pick.newest = &cursor;
     }
+    if (pick.newest == nullptr) return pick;
     for (const RunCursor& cursor : cursors_) {
         if (cursor.done() || &cursor == pick.newest) continue;
         pick.older_too = pick.older_too || cursor.hash() == pick.newest->hash();

@@ -10,7 +10,7 @@ while it is busy with them, and starts it once more. Then, of what was acknowled
 - an event sent once more is known by its id, with the version of its first write, however long ago;
 - the keys under a prefix are listed in order, all of them, none twice.
 
-KLOG_TEST_SCALE says how many cycles: run 12, all 60, release 400. KLOG_TEST_SEED repeats a run's choices.
+KLOG_TEST_SCALE says how many cycles: run 12, all 24, release 400. KLOG_TEST_SEED repeats a run's choices.
 """
 
 import http.client
@@ -28,7 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from daemontest import LIMIT_SECONDS, Daemon, Place, UnixConnection, wait_until  # noqa: E402
 from recorder import print_figures  # noqa: E402
 
-CYCLES = {"run": 12, "all": 60, "release": 400}
+CYCLES = {"run": 12, "all": 24, "release": 400}
 EVENTS_A_CYCLE = 150_000
 EVENTS_A_SEND = 2_000
 NEW_KEYS_PERCENT = 80

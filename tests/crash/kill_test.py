@@ -28,7 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from daemontest import LIMIT_SECONDS, Daemon, Place, UnixConnection  # noqa: E402
 from recorder import REFUSED, UNKNOWN, Book, Source, print_figures, read_after  # noqa: E402
 
-CYCLES = {"run": 50, "all": 300, "release": 5000}
+CYCLES = {"run": 50, "all": 150, "release": 5000}
 # A directory is left for a new one after so many cycles, so that reading all of it stays quick.
 CYCLES_PER_DIRECTORY = 100
 # All records are read again every so many cycles; in between only the new ones.

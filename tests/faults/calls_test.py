@@ -35,7 +35,7 @@ from recorder import (ACKED, REFUSED, UNKNOWN, Book, Source, print_figures,  # n
                       read_after)
 
 SKIPPED = 77
-LIVES = {"run": 80, "all": 400, "release": 3000}
+LIVES = {"run": 80, "all": 200, "release": 3000}
 LIVES_ONLY = 12  # with --only
 LIVES_PER_DIRECTORY = 20
 ROUNDS_PER_LIFE = 12

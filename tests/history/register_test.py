@@ -24,7 +24,7 @@ from checker import (ABSENT, CONFLICT, DELETED, LIVE, NEVER, OK, OPEN, READ, REF
 from lives import Caller, Unanswered, main  # noqa: E402
 from recorder import print_figures  # noqa: E402
 
-SECONDS = {"run": 15, "all": 60, "release": 900}
+SECONDS = {"run": 15, "all": 30, "release": 900}
 PROCESSES = 16
 # New keys from time to time, since the whole history of each is read in the end.
 SECONDS_PER_KEYS = 10

@@ -79,6 +79,11 @@ bool SimRun::start() {
         power_off();
         return false;
     }
+    // The power was cut before what an earlier life noticed was made anew.
+    if (damage_ && find_damage() && !rebuild()) {
+        power_off();
+        return false;
+    }
     const std::uint64_t known = model_.head();
     std::string wrong = check_recovered(log(), model_);
     if (!wrong.empty() && !undisturbed()) {  // only what could be read counts
@@ -179,6 +184,7 @@ bool SimRun::rebuild() {
     const Status status = store_->maintain();
     if (!store_->stats().rebuild.running) {
         ++counts_.rebuilds;
+        damage_.reset();
         return ok();
     }
     if (undisturbed()) check("the heads are not made anew: " + say(status.error()));
@@ -196,19 +202,24 @@ void SimRun::damage_run() {
     const std::uint64_t offset = dice_.below(env_.read_file(path)->size());
     note("damage " + path);
     check(env_.flip(path, offset), "flip");
-    bool found = false;
-    for (const auto& [key, head] : model_.heads()) {
-        const auto entity = log().entity(key.first, key.second);
-        found = !entity.ok() && entity.error().code == Code::rebuilding;
-        if (found) break;
-        check_undisturbed(check_entity(log(), model_, key, head));
-    }
-    // It stays in what memory knows already, or in what is not looked at.
-    if (!found) return check(env_.flip(path, offset), "flip");
+    damage_ = Damage{path, offset, *env_.read_file(path)};
+    if (!find_damage()) return;
     ++counts_.damages;
     const bool rebuilt = rebuild();
     adopt_internal();
     if (rebuilt && !store_->stats().failed) check_all();
+}
+
+bool SimRun::find_damage() {
+    for (const auto& [key, head] : model_.heads()) {
+        const auto entity = log().entity(key.first, key.second);
+        if (!entity.ok() && entity.error().code == Code::rebuilding) return true;
+    }
+    // It stays in what memory knows already, or in what is not looked at.
+    const Damage of = *std::exchange(damage_, std::nullopt);
+    const auto now = env_.read_file(of.path);
+    if (now.ok() && *now == of.bytes) check(env_.flip(of.path, of.offset), "flip");
+    return false;
 }
 
 void SimRun::step() {

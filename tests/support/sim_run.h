@@ -64,6 +64,12 @@ private:
         std::shared_ptr<bool> woken;  // null: nobody waits
     };
 
+    struct Damage {
+        std::string path;
+        std::uint64_t offset = 0;
+        std::string bytes;  // of the whole file, with it
+    };
+
     [[nodiscard]] bool ok() const { return failure_.empty(); }
     void note(std::string what) { trace_.push_back(std::move(what)); }
     void check(const std::string& wrong) {
@@ -90,6 +96,8 @@ private:
     void check_lists();
     // A byte of a run changes while the store lives. Whoever looks it up notices.
     void damage_run();
+    // True: it was noticed. Otherwise it is undone, where it still is.
+    bool find_damage();
     // Until the heads are known. False: something that may fail did.
     bool rebuild();
 
@@ -162,6 +170,7 @@ private:
     std::vector<Follower> followers_;
     std::string pending_setting_;  // or the topic of a record of klog's own
     std::vector<Answer> deferred_;
+    std::optional<Damage> damage_;  // that no rebuilding has mended yet
     std::uint64_t unanswered_ = 0;
     bool faults_ = false;     // something may fail just now
     bool busy_ = false;       // a write is under way

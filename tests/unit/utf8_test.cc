@@ -5,7 +5,6 @@
 #include <string>
 
 using klog::decode_utf8;
-using klog::quoted;
 
 namespace {
 
@@ -45,7 +44,7 @@ TEST_CASE("utf8: overlong forms, lone and cut bytes are refused") {
           "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xBF", "\xFF",
           "\xFE", "\xC3", "\xC3(", "\xE2\x82", "\xE2(\xA1", "\xE2\x82(", "\xF0\x9F\x98",
           "\xF0\x9F\x98("}) {
-        CAPTURE(quoted(text));
+        CAPTURE(klog::quoted(text));
         CHECK(decode_utf8(text, 0).length_bytes == 0);
         CHECK(klog::find_invalid_utf8("ab\xC3\xA9" + text) == 4);
     }
@@ -53,12 +52,13 @@ TEST_CASE("utf8: overlong forms, lone and cut bytes are refused") {
 }
 
 TEST_CASE("utf8: quoted text is printable and short") {
-    CHECK(quoted("orders/1") == "\"orders/1\"");
-    CHECK(quoted("a \"b\"\\") == "\"a \\\"b\\\"\\\\\"");
-    CHECK(quoted("a\nb\x1B[0m") == "\"a\\u000ab\\u001b[0m\"");
-    CHECK(quoted("é\xFF\xC2\xA0") == "\"é\\xff\\u00a0\"");
-    CHECK(quoted("a\xE2\x80\xAEz") == "\"a\\u202ez\"");
-    CHECK(quoted(std::string(klog::kQuotedBytesMax, 'x')) ==
+    CHECK(klog::quoted("orders/1") == "\"orders/1\"");
+    CHECK(klog::quoted("a \"b\"\\") == "\"a \\\"b\\\"\\\\\"");
+    CHECK(klog::quoted("a\nb\x1B[0m") == "\"a\\u000ab\\u001b[0m\"");
+    CHECK(klog::quoted("é\xFF\xC2\xA0") == "\"é\\xff\\u00a0\"");
+    CHECK(klog::quoted("a\xE2\x80\xAEz") == "\"a\\u202ez\"");
+    CHECK(klog::quoted(std::string(klog::kQuotedBytesMax, 'x')) ==
           "\"" + std::string(klog::kQuotedBytesMax, 'x') + "\"");
-    CHECK(quoted(std::string(5000, 'x')) == "\"" + std::string(klog::kQuotedBytesMax, 'x') + "…\"");
+    CHECK(klog::quoted(std::string(5000, 'x')) ==
+          "\"" + std::string(klog::kQuotedBytesMax, 'x') + "…\"");
 }

@@ -26,7 +26,7 @@ FilterSet filters(std::vector<std::string> yes, std::vector<std::string> no = {}
     return std::move(set).value();
 }
 
-struct Frame {
+struct SentFrame {
     Seq first_seq;
     std::uint32_t count;
     Time base_time;
@@ -41,9 +41,9 @@ std::uint32_t fingerprint(std::uint64_t entity) {
 }
 
 // Frames of random sizes whose times often repeat.
-std::vector<Frame> frames(std::uint64_t seed) {
+std::vector<SentFrame> frames(std::uint64_t seed) {
     std::mt19937_64 random(seed);
-    std::vector<Frame> out;
+    std::vector<SentFrame> out;
     std::uint64_t seq = 1000;
     std::int64_t time = -50;
     std::uint64_t offset = 4096;
@@ -63,9 +63,9 @@ std::vector<Frame> frames(std::uint64_t seed) {
     return out;
 }
 
-WalFileIndex filled(const std::vector<Frame>& all) {
+WalFileIndex filled(const std::vector<SentFrame>& all) {
     WalFileIndex index;
-    for (const Frame& frame : all) {
+    for (const SentFrame& frame : all) {
         index.add_frame(LogId::default_log, frame.first_seq, frame.count, frame.base_time,
                         frame.last_time, frame.offset, frame.entities);
     }
@@ -74,10 +74,10 @@ WalFileIndex filled(const std::vector<Frame>& all) {
 
 // The offsets of the stretches that hold a frame with the entity and a seq >= from, by looking at
 // every frame.
-std::vector<std::uint64_t> scanned(const std::vector<Frame>& all, const WalLogIndex& index,
+std::vector<std::uint64_t> scanned(const std::vector<SentFrame>& all, const WalLogIndex& index,
                                    std::uint32_t entity, Seq from) {
     std::set<std::uint64_t> offsets;
-    for (const Frame& frame : all) {
+    for (const SentFrame& frame : all) {
         const auto& held = frame.entities;
         if (std::find(held.begin(), held.end(), entity) == held.end()) continue;
         const WalLogIndex::Point& point = index.point_of(frame.first_seq);
@@ -100,7 +100,7 @@ struct Answers {
 };
 
 // What the index on disk says of every `step`th entity.
-Answers ask(SimEnv& env, const std::vector<Frame>& all, std::uint64_t step) {
+Answers ask(SimEnv& env, const std::vector<SentFrame>& all, std::uint64_t step) {
     const auto loaded = load_wal_file_index(env, kPath, kWalId, kEnd);
     const auto file = env.open(kPath, OpenMode::read);
     REQUIRE(loaded.has_value());
@@ -123,7 +123,7 @@ Answers ask(SimEnv& env, const std::vector<Frame>& all, std::uint64_t step) {
     return answers;
 }
 
-bool finds_all(SimEnv& env, const std::vector<Frame>& all) {
+bool finds_all(SimEnv& env, const std::vector<SentFrame>& all) {
     const Answers answers = ask(env, all, 1);
     return answers.right > 0 && answers.wrong == 0 && answers.none == 0;
 }
@@ -135,10 +135,10 @@ TEST_CASE("wal_file_index: an entity is found where a scan finds it, in memory a
         CAPTURE(seed);
         SimEnv env(1);
         REQUIRE(env.create_dirs("/wal").ok());
-        std::vector<Frame> all = frames(seed);
+        std::vector<SentFrame> all = frames(seed);
         if (seed % 2 == 1) {  // large enough for several pieces, and for runs that fill a page
             std::mt19937_64 random(seed);
-            for (Frame& frame : all) {
+            for (SentFrame& frame : all) {
                 for (int n = 0; n < 200; ++n) frame.entities.push_back(fingerprint(random() % 7));
                 for (int n = 0; n < 100; ++n) frame.entities.push_back(fingerprint(random() % 400));
             }
@@ -214,11 +214,11 @@ TEST_CASE("wal_file_index: one of the form before is not read, and is not damage
 TEST_CASE("wal_file_index: reading begins early enough, and not much earlier") {
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
         CAPTURE(seed);
-        const std::vector<Frame> all = frames(seed);
+        const std::vector<SentFrame> all = frames(seed);
         const WalLogIndex index = filled(all).log(LogId::default_log);
         CHECK(index.points.size() > 50);
         CHECK(index.points.size() < 200);
-        for (const Frame& frame : all) {
+        for (const SentFrame& frame : all) {
             const std::uint64_t at = index.offset_of(frame.first_seq);
             CHECK(at <= frame.offset);
             CHECK(frame.offset - at < WalFileIndex::kPointBytes + 120'128);
@@ -226,7 +226,7 @@ TEST_CASE("wal_file_index: reading begins early enough, and not much earlier") {
         }
         for (std::int64_t time = -60; time < 400; ++time) {
             const std::uint64_t at = index.offset_of(Time{time});
-            for (const Frame& frame : all) {
+            for (const SentFrame& frame : all) {
                 if (frame.last_time >= Time{time}) {
                     CHECK(at <= frame.offset);
                     break;
@@ -285,7 +285,7 @@ TEST_CASE("wal_file_index: comes back as it was written, also after a crash") {
 TEST_CASE("wal_file_index: another file's, a missing and a damaged one are told") {
     SimEnv env(1);
     REQUIRE(env.create_dirs("/wal").ok());
-    const std::vector<Frame> all = frames(2);
+    const std::vector<SentFrame> all = frames(2);
     WalFileIndex index = filled(all);
     for (std::uint64_t n = 0; n < 50; ++n) {
         index.add_topic(LogId::default_log, "t/" + std::to_string(n), Seq{1000 + n});
