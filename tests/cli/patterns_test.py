@@ -30,6 +30,7 @@ PAGE = "klog-patterns.7"
 # The page's first steps, for people: the patterns have their daemon and their folder already.
 START = "klog daemon --data-dir data --socket klog.sock 2>>daemon.log &"
 KILL = "kill -9 $(cat data/daemon.pid)"
+FREE = "flock --nonblock data/klog.lock true"
 PREPARED = ("cd $(mktemp -d)", "export KLOG_URL=unix://$PWD/klog.sock", START, KILL)
 TOOLS = ("jq", "bc")
 PATTERNS_MIN = 8
@@ -166,6 +167,8 @@ class Patterns(unittest.TestCase):
             for command in first:
                 _, code = self.shell.run(command)
                 self.assertEqual(code, 0, command)
+                if command == KILL:  # kill does not wait: the lock may be held a little longer
+                    wait_until(lambda: self.shell.run(FREE)[1] == 0, "the folder is free")
                 if command == START:
                     wait_until(lambda: self.shell.run("klog head")[1] == 0, "the daemon answers")
                     self.assertEqual(self.shell.run("klog produce a/b 1 -q")[1], 0)
