@@ -80,7 +80,7 @@ bool SimRun::start() {
         return false;
     }
     // The power was cut before what an earlier life noticed was made anew.
-    if (damage_ && find_damage() && !rebuild()) {
+    if (damage_ && find_damage(false) && !rebuild()) {
         power_off();
         return false;
     }
@@ -203,17 +203,18 @@ void SimRun::damage_run() {
     note("damage " + path);
     check(env_.flip(path, offset), "flip");
     damage_ = Damage{path, offset, *env_.read_file(path)};
-    if (!find_damage()) return;
+    if (!find_damage(true)) return;
     ++counts_.damages;
     const bool rebuilt = rebuild();
     adopt_internal();
     if (rebuilt && !store_->stats().failed) check_all();
 }
 
-bool SimRun::find_damage() {
+bool SimRun::find_damage(bool model_is_current) {
     for (const auto& [key, head] : model_.heads()) {
         const auto entity = log().entity(key.first, key.second);
         if (!entity.ok() && entity.error().code == Code::rebuilding) return true;
+        if (model_is_current) check_undisturbed(check_entity(log(), model_, key, head));
     }
     // It stays in what memory knows already, or in what is not looked at.
     const Damage of = *std::exchange(damage_, std::nullopt);

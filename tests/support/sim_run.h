@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -97,7 +98,8 @@ private:
     // A byte of a run changes while the store lives. Whoever looks it up notices.
     void damage_run();
     // True: it was noticed. Otherwise it is undone, where it still is.
-    bool find_damage();
+    // The model is compared, but for a start that has not told it yet what was found.
+    bool find_damage(bool model_is_current);
     // Until the heads are known. False: something that may fail did.
     bool rebuild();
 
