@@ -5,8 +5,8 @@
 
 #include <limits>
 #include <memory>
-#include <string>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
